@@ -1,0 +1,1 @@
+"""Telnyx speech and media streams, in blocking Python."""

@@ -1,0 +1,1 @@
+"""Everything that blocks, waits or starts a thread."""

@@ -1,0 +1,1 @@
+"""The app under a real threaded server."""

@@ -1,0 +1,1 @@
+"""One module per pure module; no socket and no sleep."""
