@@ -1,0 +1,55 @@
+# Every target sets up $(VENV) by itself; it needs python3 (3.10 or later), git, and a package index.
+# Another Python: make test PYTHON=python3.12 VENV=.venv-3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+# Most tests wait for real sockets rather than compute, so four share two cores well.
+WORKERS ?= 4
+ARGS ?=
+
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format interop dev serve lock clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## a whole phone call on this machine, no account needed (ARGS="--script barge-in")
+	@$(RUN) bridge demo $(ARGS)
+
+test: $(READY) ## all tests on this Python
+	$(RUN) pytest -n $(WORKERS) $(ARGS)
+
+test-all: ## all tests on every Python from 3.10 to 3.13 that is found
+	tools/test-all
+
+check: $(READY) ## format, lint, types, architecture
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) pytest -q tests/test_architecture.py
+
+format: $(READY) ## put the code in the project's format
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+interop: $(READY) ## clients that we did not write, against our simulator
+	interop/run
+
+dev: $(READY) ## set up everything a developer needs
+	@echo "ready: $$($(VENV)/bin/python -V) in $(VENV); next: make test"
+
+serve: $(READY) ## the app on this machine, with the settings of the environment
+	@$(RUN) bridge serve $(ARGS)
+
+lock: $(READY) ## write requirements*.txt anew from the ranges in pyproject.toml
+	tools/lock $(ARGS)
+
+clean: ## remove what the targets made, environments included
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info demo-call
+
+$(READY): requirements-dev.txt pyproject.toml
+	@tools/setup "$(PYTHON)" "$(VENV)"
+	@touch $@
