@@ -17,6 +17,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 import av
@@ -184,16 +185,26 @@ class G722:
         self.sample_rate = 16000
         self.packet_bytes: int | None = 160
         self.damaged = 0
-        self._decoder = av.CodecContext.create("g722", "r")
-        self._decoder.layout = "mono"
-        self._decoder.sample_rate = self.sample_rate
-        self._encoder = _encoder("g722", self.sample_rate)
+
+    # One direction needs one of the two.
+
+    @cached_property
+    def _decoder(self) -> av.AudioCodecContext:
+        return _decoder("g722", self.sample_rate)
+
+    @cached_property
+    def _encoder(self) -> av.AudioCodecContext:
+        return _encoder("g722", self.sample_rate)
 
     def decode(self, payload: bytes) -> bytes:
         """Turn a payload into PCM; never raises."""
         if not payload:
             return b""
-        return _decoded(self._decoder, payload)
+        try:
+            return _decoded(self._decoder, payload)
+        except av.error.FFmpegError:
+            self.damaged += 1
+            return bytes(4 * len(payload))
 
     def encode(self, pcm: bytes) -> bytes:
         """Turn whole samples of PCM into a payload; a part of a packet is held back."""
@@ -215,18 +226,18 @@ class Opus:
         self.packet_bytes: int | None = None
         self.damaged = 0
         self._pcm_bytes = 2 * round(sample_rate * PTIME)
-        self._decoder = av.CodecContext.create("libopus", "r")
-        self._decoder.layout = "mono"
         # FFmpeg's decoder hands out 48 kHz, whatever was encoded.
-        self._decoder.sample_rate = 48000
         self._resampler = Resampler(48000, sample_rate)
-        self._encoder = _encoder(
-            "libopus",
-            sample_rate,
-            bit_rate=_OPUS_BIT_RATE,
-            # Complexity 5 of 10: half the work of 10.
-            options={"application": "voip", "frame_duration": "20", "compression_level": "5"},
-        )
+
+    @cached_property
+    def _decoder(self) -> av.AudioCodecContext:
+        return _decoder("libopus", 48000)
+
+    @cached_property
+    def _encoder(self) -> av.AudioCodecContext:
+        # Complexity 5 of 10: half the work of 10.
+        options = {"application": "voip", "frame_duration": "20", "compression_level": "5"}
+        return _encoder("libopus", self.sample_rate, bit_rate=_OPUS_BIT_RATE, options=options)
 
     def decode(self, payload: bytes) -> bytes:
         """Turn one packet into PCM; a damaged one is 20 ms of silence."""
@@ -252,6 +263,14 @@ class Opus:
     def silence(self, seconds: float = PTIME) -> bytes:
         """Make one packet that sounds like nothing and follows what was encoded before."""
         return self.encode(bytes(self._pcm_bytes))
+
+
+def _decoder(name: str, sample_rate: int) -> av.AudioCodecContext:
+    context = av.CodecContext.create(name, "r")
+    assert isinstance(context, av.AudioCodecContext)
+    context.layout = "mono"
+    context.sample_rate = sample_rate
+    return context
 
 
 def _encoder(
