@@ -1,0 +1,542 @@
+"""The environment, read once into a frozen object.
+
+Every host hands an application its configuration as environment variables, and most failures of a
+first deploy are one of those, missing or misspelt.  So everything that is wrong is found before
+anything starts, and all of it is said at once, one line per variable, naming what to set.
+
+Pure: reads the mapping it is given, and nothing else in the project reads the environment.
+
+Rules of this module:
+
+1. An empty variable is an unset one; hosts and compose files leave empty ones behind.
+2. No value of a secret appears in a ``repr``, an error or a traceback.
+3. A field's description is what ``bridge doctor`` prints about its variable.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bridge.errors import SettingsError
+from bridge.events import load_public_key
+
+# What taking calls needs (the web application); other commands need less.
+TO_TAKE_CALLS = ("telnyx_api_key", "telnyx_public_key", "public_url")
+
+# Exact spellings: the speech service closes the socket on any other (Telnyx: speech-to-text
+# WebSocket reference).
+STT_ENGINES = (
+    "Deepgram",
+    "Telnyx",
+    "Google",
+    "Azure",
+    "xAI",
+    "Speechmatics",
+    "Soniox",
+    "Parakeet",
+    "Humain",
+    "Reson8",
+    "Cohere",
+    "AssemblyAI",
+)
+
+# Codec of the media stream and the rate it is asked for with (Telnyx: media-streaming guide).
+# G722 is 16 kHz audio under an 8 kHz clock, and the clock is what is written.
+CODEC_RATES = {"PCMU": 8000, "PCMA": 8000, "G722": 8000, "OPUS": 16000, "L16": 16000}
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+# Of the server's threads, how many are kept for webhooks, health and pages: one in eight, and
+# never fewer than four.  Each live call holds one of the others.
+RESERVED_SHARE = 8
+RESERVED_LEAST = 4
+
+
+def _words(value: object) -> object:
+    """Split a comma list; drop empty entries."""
+    if isinstance(value, str):
+        return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+    return value
+
+
+def _choice(value: object, allowed: Iterable[str]) -> object:
+    """Find a name in ``allowed`` whatever its case."""
+    if not isinstance(value, str):
+        return value
+    names = list(allowed)
+    for name in names:
+        if name.lower() == value.strip().lower():
+            return name
+    raise ValueError(f"{value!r} is not one of {', '.join(names)}")
+
+
+def _engines(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(_choice(name, STT_ENGINES)) for name in value)
+
+
+def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("name at least one")
+    return value
+
+
+def _on_off(value: object) -> object:
+    """Read a switch: on/off, true/false, yes/no, 1/0."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip().lower()
+    if word in ("on", "true", "yes", "1"):
+        return True
+    if word in ("off", "false", "no", "0"):
+        return False
+    raise ValueError(f"{value!r} is neither on nor off")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host`` is this machine, by name or address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split_url(value: str, schemes: tuple[str, ...]) -> SplitResult:
+    """Split ``value``, refusing other schemes, a missing host and a bad port; never echo it."""
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in schemes or not host:
+        raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)} and a host")
+    return parts
+
+
+def _service_url(value: str, secure: str, plain: str) -> str:
+    """Check the address of a service that is sent the API key.
+
+    Unencrypted only to this machine, or to a bare name such as a container's neighbour: the key is
+    in every request.
+    """
+    parts = _split_url(value, (secure, plain))
+    host = parts.hostname or ""
+    if parts.scheme == plain and not is_loopback(host) and "." in host:
+        raise ValueError(f"must be {secure}:// for a host other than this machine")
+    return value.strip().rstrip("/")
+
+
+def _rest_url(value: str) -> str:
+    return _service_url(value, "https", "http")
+
+
+def _socket_url(value: str) -> str:
+    return _service_url(value, "wss", "ws")
+
+
+def _public_url(value: str) -> str:
+    parts = _split_url(value, ("https", "http"))
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must be https:// (Telnyx opens the media socket as wss://)")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("must be the plain address of this app, like https://calls.example.com")
+    return value.strip().rstrip("/")
+
+
+def _database_url(value: str) -> str:
+    """Turn the hosts' spellings into SQLAlchemy's."""
+    url = value.strip()
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            url = "postgresql+psycopg://" + url[len(scheme) :]
+    if not re.match(r"[a-z][a-z0-9+]*://", url):
+        raise ValueError("must be a database URL, like postgres://user:password@host/name")
+    return url
+
+
+def _redis_url(value: str) -> str:
+    url = value.strip()
+    if not url.startswith("unix://"):
+        _split_url(url, ("redis", "rediss"))
+    return url
+
+
+def _agent(value: str) -> str:
+    module, colon, name = value.strip().partition(":")
+    names = [*module.split("."), *name.split(".")]
+    if not colon or not all(part.isidentifier() for part in names):
+        raise ValueError(f"{value!r} is not module:callable, like mypackage.agent:answer")
+    return value.strip()
+
+
+def _public_key(value: str) -> str:
+    load_public_key(value)
+    return value.strip()
+
+
+def _directory(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_not_empty)]
+Switch = Annotated[bool, BeforeValidator(_on_off)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, checked.
+
+    Make one with :meth:`from_environ`; a field's variable is its ``alias``.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    telnyx_api_key: SecretStr | None = Field(
+        None,
+        alias="TELNYX_API_KEY",
+        description="API v2 key for commands, speech-to-text and text-to-speech; "
+        "in Mission Control under Keys & Credentials",
+    )
+    telnyx_public_key: Annotated[str, AfterValidator(_public_key)] | None = Field(
+        None,
+        alias="TELNYX_PUBLIC_KEY",
+        description="base64 Ed25519 key that webhooks are signed with; "
+        "in Mission Control under Keys & Credentials, Public Key",
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
+        None,
+        alias="PUBLIC_URL",
+        description="https:// address under which Telnyx reaches this app",
+    )
+    agent: Annotated[str, AfterValidator(_agent)] = Field(
+        "bridge.agents.receptionist:answer",
+        alias="BRIDGE_AGENT",
+        description="the function that holds the calls, as module:callable",
+    )
+    telnyx_api_url: Annotated[str, AfterValidator(_rest_url)] = Field(
+        "https://api.telnyx.com/v2",
+        alias="TELNYX_API_URL",
+        description="base address of Telnyx's REST API",
+    )
+    telnyx_stt_url: Annotated[str, AfterValidator(_socket_url)] = Field(
+        "wss://api.telnyx.com/v2/speech-to-text/transcription",
+        alias="TELNYX_STT_URL",
+        description="speech-to-text socket",
+    )
+    telnyx_tts_url: Annotated[str, AfterValidator(_socket_url)] = Field(
+        "wss://api.telnyx.com/v2/text-to-speech/speech",
+        alias="TELNYX_TTS_URL",
+        description="text-to-speech socket",
+    )
+    stt_engines: Annotated[Words, AfterValidator(_engines)] = Field(
+        ("Deepgram",),
+        alias="BRIDGE_STT_ENGINE",
+        description="speech-to-text engine; more, after commas, are fallbacks",
+    )
+    stt_model: str | None = Field(
+        None,
+        alias="BRIDGE_STT_MODEL",
+        description="model of the first engine; nova-3 for Deepgram unless set",
+        validate_default=True,
+    )
+    language: str = Field(
+        "en-US", alias="BRIDGE_LANGUAGE", description="language spoken on the calls"
+    )
+    tts_voices: Words = Field(
+        ("Telnyx.NaturalHD.astra",),
+        alias="BRIDGE_TTS_VOICE",
+        description="voice of the agent; more, after commas, are fallbacks",
+    )
+    codec: Literal["PCMU", "PCMA", "G722", "OPUS", "L16"] = Field(
+        "PCMU", alias="BRIDGE_CODEC", description="codec asked for on the media stream"
+    )
+    l16_byte_order: Literal["little", "big"] = Field(
+        "little",
+        alias="BRIDGE_L16_BYTE_ORDER",
+        description="byte order of L16 audio in both directions",
+    )
+    endpoint_ms: int = Field(
+        500,
+        alias="BRIDGE_ENDPOINT_MS",
+        ge=100,
+        le=5000,
+        description="milliseconds of silence that end the caller's turn",
+    )
+    barge_in: Switch = Field(
+        True, alias="BRIDGE_BARGE_IN", description="whether a caller may interrupt the agent"
+    )
+    lead_ms: int = Field(
+        300,
+        alias="BRIDGE_LEAD_MS",
+        ge=40,
+        le=2000,
+        description="milliseconds of audio sent ahead of what the caller hears",
+    )
+    chunk_ms: int = Field(
+        100,
+        alias="BRIDGE_CHUNK_MS",
+        ge=20,
+        le=100,
+        multiple_of=20,
+        description="milliseconds of audio in one outbound frame",
+    )
+    grace_seconds: float = Field(
+        5.0,
+        alias="BRIDGE_GRACE_SECONDS",
+        ge=0,
+        le=60,
+        description="seconds within which a lost media socket may come back",
+    )
+    threads: int = Field(
+        64, alias="BRIDGE_THREADS", ge=5, le=4096, description="threads of each server process"
+    )
+    max_calls: int = Field(
+        0,
+        alias="BRIDGE_MAX_CALLS",
+        ge=1,
+        le=4096,
+        description="calls per process; unset: the threads less those kept for webhooks",
+        validate_default=True,
+    )
+    overflow: Literal["busy"] = Field(
+        "busy", alias="BRIDGE_OVERFLOW", description="what a call beyond that gets: busy"
+    )
+    drain_seconds: float = Field(
+        25.0,
+        alias="BRIDGE_DRAIN_SECONDS",
+        ge=0,
+        le=3600,
+        description="seconds that calls may go on after SIGTERM",
+    )
+    recordings: str | None = Field(
+        None,
+        alias="BRIDGE_RECORDINGS",
+        repr=False,
+        description="directory or storage URL for recordings; unset: none are made",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None,
+        alias="REDIS_URL",
+        repr=False,
+        description="Redis shared by several processes; unset: one process, state in memory",
+    )
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = Field(
+        None,
+        alias="DATABASE_URL",
+        repr=False,
+        description="database of call records; unset: an SQLite file in BRIDGE_HOME",
+    )
+    home: Annotated[Path, BeforeValidator(_directory)] = Field(
+        default_factory=lambda: Path("~/.telnyx-bridge").expanduser(),
+        alias="BRIDGE_HOME",
+        description="directory for what is kept on this machine",
+    )
+    dashboard_password: SecretStr | None = Field(
+        None,
+        alias="BRIDGE_DASHBOARD_PASSWORD",
+        min_length=8,
+        description="password of /dashboard; unset: no dashboard",
+    )
+    api_token: SecretStr | None = Field(
+        None,
+        alias="BRIDGE_API_TOKEN",
+        min_length=16,
+        description="bearer token of /api; unset: no such routes",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="LOG_LEVEL", description="least important line that is logged"
+    )
+    log_format: Literal["auto", "human", "json"] = Field(
+        "auto",
+        alias="LOG_FORMAT",
+        description="human or json; unset: human on a terminal, else json",
+    )
+    web_concurrency: int = Field(
+        1, alias="WEB_CONCURRENCY", ge=1, le=256, description="server processes"
+    )
+    port: int = Field(8000, alias="PORT", ge=0, le=65535, description="port of the server")
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing but what the constructor is given: the mapping of ``from_environ``."""
+        return (init_settings,)
+
+    @classmethod
+    def from_environ(
+        cls, environ: Mapping[str, str] | None = None, *, require: Iterable[str] = ()
+    ) -> Settings:
+        """Read and check the environment.
+
+        Args:
+            environ: the variables; the process's own when ``None``.
+            require: fields that must be set, ``TO_TAKE_CALLS`` for the web application. Without
+                it, a variable that is missing is no error.
+
+        Raises:
+            SettingsError: variables are missing or wrong; the message lists all of them.
+        """
+        environ = os.environ if environ is None else environ
+        given = {
+            variable: environ[variable]
+            for variable in cls.variables().values()
+            if environ.get(variable, "").strip()
+        }
+        problems: list[str] = []
+        settings: Settings | None = None
+        try:
+            settings = cls(**given)  # type: ignore[arg-type]  # pydantic does the conversion
+        except ValidationError as error:
+            problems = [_problem(dict(item)) for item in error.errors(include_url=False)]
+        problems += [_missing(field) for field in require if cls.variables()[field] not in given]
+        if settings is None or problems:
+            raise SettingsError("\n".join(problems))
+        return settings
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Name every field's environment variable."""
+        return {name: field.alias or name for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """Describe every environment variable in half a line."""
+        return {f.alias or n: f.description or "" for n, f in cls.model_fields.items()}
+
+    def require(self, *fields: str) -> None:
+        """Insist on fields that are optional in general.
+
+        Raises:
+            SettingsError: some are not set; the message lists all of them.
+        """
+        problems = [_missing(field) for field in fields if getattr(self, field) is None]
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+    # -- checking ---------------------------------------------------------------------------------
+
+    @field_validator(
+        "codec", "l16_byte_order", "log_level", "log_format", "overflow", mode="before"
+    )
+    @classmethod
+    def _any_case(cls, value: object, info: ValidationInfo) -> object:
+        names = {
+            "codec": tuple(CODEC_RATES),
+            "l16_byte_order": ("little", "big"),
+            "log_level": LOG_LEVELS,
+            "log_format": ("human", "json", "auto"),
+            "overflow": ("busy",),
+        }
+        return _choice(value, names[info.field_name or ""])
+
+    @field_validator("stt_model")
+    @classmethod
+    def _default_model(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("stt_engines", ("",))[0] == "Deepgram":
+            return "nova-3"
+        return value
+
+    @field_validator("max_calls", mode="before")
+    @classmethod
+    def _derived_max_calls(cls, value: object, info: ValidationInfo) -> object:
+        threads = info.data.get("threads")
+        if value == 0 and threads:
+            return threads - max(RESERVED_LEAST, threads // RESERVED_SHARE)
+        return value
+
+    @field_validator("max_calls")
+    @classmethod
+    def _fits_threads(cls, value: int, info: ValidationInfo) -> int:
+        threads = info.data.get("threads")
+        if threads and value >= threads:
+            raise ValueError(
+                f"{value} calls need more than the {threads} threads of BRIDGE_THREADS "
+                "(each call holds one, and webhooks need some)"
+            )
+        return value
+
+    # -- what follows from them -------------------------------------------------------------------
+
+    @property
+    def media_url(self) -> str:
+        """Get the ``wss://`` address of the media route; a token is appended to it.
+
+        Raises:
+            SettingsError: ``PUBLIC_URL`` is not set.
+        """
+        self.require("public_url")
+        parts = urlsplit(self.public_url or "")
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        return f"{scheme}://{parts.netloc}{parts.path}/telnyx/media"
+
+    @property
+    def sample_rate(self) -> int:
+        """Get the sampling rate that the codec is asked for with, in hertz."""
+        return CODEC_RATES[self.codec]
+
+    @property
+    def stt_engine(self) -> str:
+        """Get the first speech-to-text engine; the others are its fallbacks."""
+        return self.stt_engines[0]
+
+    @property
+    def tts_voice(self) -> str:
+        """Get the first voice; the others are its fallbacks."""
+        return self.tts_voices[0]
+
+    def secrets(self) -> list[str]:
+        """Collect the values that may appear nowhere; what is logged is searched for them."""
+        values = [
+            secret.get_secret_value()
+            for secret in (self.telnyx_api_key, self.api_token, self.dashboard_password)
+            if secret is not None
+        ]
+        for url in (self.redis_url, self.database_url, self.recordings):
+            password = urlsplit(url).password if url and "://" in url else None
+            if password:
+                values.append(password)
+        return values
+
+
+def _missing(field: str) -> str:
+    info = Settings.model_fields[field]
+    return f"{info.alias} is not set: {info.description}"
+
+
+def _problem(error: dict[str, Any]) -> str:
+    """Say one validation error as ``VARIABLE …``, without the value of a secret."""
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    field = next((f for n, f in Settings.model_fields.items() if name in (n, f.alias)), None)
+    variable = field.alias if field is not None else name
+    message = str(error["msg"])
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
+    joint = " " if message.startswith(("must ", "is ")) else ": "
+    return f"{variable}{joint}{message}"
