@@ -15,13 +15,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -34,8 +32,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bridge import urls
 from bridge.errors import SettingsError
-from bridge.events import load_public_key
+from bridge.signatures import load_public_key
 
 # What taking calls needs (the web application); other commands need less.
 TO_TAKE_CALLS = ("telnyx_api_key", "telnyx_public_key", "public_url")
@@ -109,76 +108,6 @@ def _on_off(value: object) -> object:
     raise ValueError(f"{value!r} is neither on nor off")
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` is this machine, by name or address."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _split_url(value: str, schemes: tuple[str, ...]) -> SplitResult:
-    """Split ``value``, refusing other schemes, a missing host and a bad port; never echo it."""
-    try:
-        parts = urlsplit(value.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if parts.scheme not in schemes or not host:
-        raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)} and a host")
-    return parts
-
-
-def _service_url(value: str, secure: str, plain: str) -> str:
-    """Check the address of a service that is sent the API key.
-
-    Unencrypted only to this machine, or to a bare name such as a container's neighbour: the key is
-    in every request.
-    """
-    parts = _split_url(value, (secure, plain))
-    host = parts.hostname or ""
-    if parts.scheme == plain and not is_loopback(host) and "." in host:
-        raise ValueError(f"must be {secure}:// for a host other than this machine")
-    return value.strip().rstrip("/")
-
-
-def _rest_url(value: str) -> str:
-    return _service_url(value, "https", "http")
-
-
-def _socket_url(value: str) -> str:
-    return _service_url(value, "wss", "ws")
-
-
-def _public_url(value: str) -> str:
-    parts = _split_url(value, ("https", "http"))
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("must be https:// (Telnyx opens the media socket as wss://)")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError("must be the plain address of this app, like https://calls.example.com")
-    return value.strip().rstrip("/")
-
-
-def _database_url(value: str) -> str:
-    """Turn the hosts' spellings into SQLAlchemy's."""
-    url = value.strip()
-    for scheme in ("postgres://", "postgresql://"):
-        if url.startswith(scheme):
-            url = "postgresql+psycopg://" + url[len(scheme) :]
-    if not re.match(r"[a-z][a-z0-9+]*://", url):
-        raise ValueError("must be a database URL, like postgres://user:password@host/name")
-    return url
-
-
-def _redis_url(value: str) -> str:
-    url = value.strip()
-    if not url.startswith("unix://"):
-        _split_url(url, ("redis", "rediss"))
-    return url
-
-
 def _agent(value: str) -> str:
     module, colon, name = value.strip().partition(":")
     names = [*module.split("."), *name.split(".")]
@@ -207,7 +136,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     telnyx_api_key: SecretStr | None = Field(
@@ -222,7 +155,7 @@ class Settings(BaseSettings):
         description="base64 Ed25519 key that webhooks are signed with; "
         "in Mission Control under Keys & Credentials, Public Key",
     )
-    public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
+    public_url: Annotated[str, AfterValidator(urls.public_url)] | None = Field(
         None,
         alias="PUBLIC_URL",
         description="https:// address under which Telnyx reaches this app",
@@ -232,17 +165,17 @@ class Settings(BaseSettings):
         alias="BRIDGE_AGENT",
         description="the function that holds the calls, as module:callable",
     )
-    telnyx_api_url: Annotated[str, AfterValidator(_rest_url)] = Field(
+    telnyx_api_url: Annotated[str, AfterValidator(urls.rest_url)] = Field(
         "https://api.telnyx.com/v2",
         alias="TELNYX_API_URL",
         description="base address of Telnyx's REST API",
     )
-    telnyx_stt_url: Annotated[str, AfterValidator(_socket_url)] = Field(
+    telnyx_stt_url: Annotated[str, AfterValidator(urls.socket_url)] = Field(
         "wss://api.telnyx.com/v2/speech-to-text/transcription",
         alias="TELNYX_STT_URL",
         description="speech-to-text socket",
     )
-    telnyx_tts_url: Annotated[str, AfterValidator(_socket_url)] = Field(
+    telnyx_tts_url: Annotated[str, AfterValidator(urls.socket_url)] = Field(
         "wss://api.telnyx.com/v2/text-to-speech/speech",
         alias="TELNYX_TTS_URL",
         description="text-to-speech socket",
@@ -333,13 +266,13 @@ class Settings(BaseSettings):
         repr=False,
         description="directory or storage URL for recordings; unset: none are made",
     )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+    redis_url: Annotated[str, AfterValidator(urls.redis_url)] | None = Field(
         None,
         alias="REDIS_URL",
         repr=False,
         description="Redis shared by several processes; unset: one process, state in memory",
     )
-    database_url: Annotated[str, AfterValidator(_database_url)] | None = Field(
+    database_url: Annotated[str, AfterValidator(urls.database_url)] | None = Field(
         None,
         alias="DATABASE_URL",
         repr=False,
@@ -530,13 +463,30 @@ def _missing(field: str) -> str:
     return f"{info.alias} is not set: {info.description}"
 
 
+# How pydantic's findings are said; what is not here is said in its own words.
+_FINDINGS = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "too_short": "must have at least {min_length} characters",
+}
+
+
 def _problem(error: dict[str, Any]) -> str:
     """Say one validation error as ``VARIABLE …``, without the value of a secret."""
     name = str(error["loc"][0]) if error["loc"] else "settings"
     field = next((f for n, f in Settings.model_fields.items() if name in (n, f.alias)), None)
     variable = field.alias if field is not None else name
-    message = str(error["msg"])
+    context = error.get("ctx", {})
     if error["type"] == "value_error":
-        message = str(error["ctx"]["error"])
+        message = str(context["error"])
+    elif error["type"] in _FINDINGS:
+        message = _FINDINGS[error["type"]].format(**context)
+    else:
+        message = str(error["msg"])
     joint = " " if message.startswith(("must ", "is ")) else ": "
     return f"{variable}{joint}{message}"
