@@ -1,0 +1,391 @@
+"""A leg's media WebSocket, over the socket that the web server hands to the request.
+
+Telnyx connects to us for the audio of a call, and the request's own thread reads from then on.
+Other threads send: the pacer for every speaking leg, the call for ``clear``.
+
+Threads: one receives (the request's), any may send and close.  One lock is around everything that
+is written, answers to pings included; nothing is written outside it.
+
+Rules of this module:
+
+1. ``receive`` blocks; ``send``, ``flush`` and ``close`` never do.  What the peer does not take
+   waits in a bounded backlog, which the next send or flush tries again.
+2. A peer that takes nothing for ``STALL`` seconds, or leaves more than ``BACKLOG`` bytes waiting,
+   fails the socket: a caller who is that far behind hears nothing worth sending.
+3. No compression, and no message over ``max_size``: a longer one is refused by its header, before
+   its bytes are read.
+4. What passes through is never logged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN, SEND_EOF
+from websockets.server import ServerProtocol
+from werkzeug.wrappers import Response
+
+from bridge.errors import BridgeError
+from telnyx_media.sync.threads import Deadline
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+# Bytes.  Telnyx sends packets of 20 ms, some 400 bytes of JSON; this is 20 s of PCMU in one.
+MAX_SIZE = 256 * 1024
+
+# Bytes that may wait for a peer that does not read: over a second of audio in any of our codecs.
+BACKLOG = 256 * 1024
+
+# Seconds without the peer taking a byte while some wait.
+STALL = 1.0
+
+# Bytes of the kernel's send buffer, which doubles it.  Left to itself it grows to megabytes, minutes
+# of audio, and a peer that stopped reading would not be noticed.
+SEND_BUFFER = 32 * 1024
+
+# Bytes per recv: several frames when the reader was held up.
+RECEIVE = 64 * 1024
+
+# Close codes, RFC 6455 §7.4.1.
+NORMAL, GOING_AWAY, ABNORMAL, POLICY, INTERNAL_ERROR = 1000, 1001, 1006, 1008, 1011
+
+# Seconds that a goodbye waits for the peer's.
+GOODBYE = 1.0
+
+# Under which name each web server hands out the socket of a request.
+SOCKET_KEYS = ("gunicorn.socket", "werkzeug.socket")
+
+# The protocol's own logger writes down every frame when debugging; this one belongs to no tree and
+# writes nothing.
+_SILENCE = logging.Logger("silence", level=logging.CRITICAL + 1)
+
+
+class HandshakeRefused(BridgeError):
+    """The request does not open a WebSocket.
+
+    Attributes:
+        status: HTTP status to answer with.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+class SocketClosed(BridgeError):
+    """The media socket is closed, or was lost.
+
+    Attributes:
+        code: the close code; 1006 when it was lost without one.
+        reason: why, in a few words of ours or the peer's.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"media socket closed ({code}{': ' if reason else ''}{reason})")
+
+
+class MediaSocket:
+    """One WebSocket to Telnyx, server side.
+
+    Made by :meth:`accept`; use it as a ``with`` block on the request's thread, which says goodbye
+    at its end and waits up to a second for the peer's.  Iterating it yields messages until the
+    socket is closed.
+    """
+
+    def __init__(self, sock: socket.socket, protocol: ServerProtocol) -> None:
+        """Take over a connection whose handshake has been accepted; see :meth:`accept`."""
+        self._socket = sock
+        # Messages that have come and were not yet taken; the reader's own.
+        self._messages: deque[bytes] = deque()
+        self._fragments: bytearray | None = None
+        # Guards all below, and every write to the socket.
+        self._lock = threading.Lock()
+        self._protocol = protocol
+        self._backlog = bytearray()
+        self._progress_at = 0.0
+        self._half_close = False
+        self._ended: SocketClosed | None = None
+        # Its far end is written to when the reader is to look up.  Shutting the socket down would
+        # wake the reader as well, but throw away the goodbyes.
+        self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
+        self._poll.register(self._wake_in, select.POLLIN)
+
+    @classmethod
+    def accept(cls, environ: Mapping[str, Any], *, max_size: int = MAX_SIZE) -> MediaSocket:
+        """Answer a WSGI request's WebSocket handshake and take its socket over.
+
+        Args:
+            environ: of the request; the server's socket is found in it.
+            max_size: bytes of the longest message taken; a longer one closes with 1009.
+
+        Raises:
+            HandshakeRefused: no WebSocket request, or a server that hands out no plain socket.
+            SocketClosed: the peer has gone already.
+        """
+        sock = _request_socket(environ)
+        protocol = ServerProtocol(max_size=max_size, logger=_SILENCE)
+        response = protocol.accept(_handshake_request(environ))
+        if response.status_code != 101:
+            raise HandshakeRefused(response.status_code, response.body.decode().strip())
+        _set_up(sock)
+        made = cls(sock, protocol)
+        with made._lock:
+            protocol.send_response(response)
+            made._write_out()
+            made._check()
+        return made
+
+    # The request's thread
+
+    def receive(self) -> bytes:
+        """Take the next text message, waiting for it; only for the request's thread.
+
+        Pings are answered, fragments joined, binary messages passed over.  The wait is ended by a
+        message, by the end of the connection and by :meth:`close` from any thread.
+
+        Returns:
+            The message in UTF-8, not checked to be valid.
+
+        Raises:
+            SocketClosed: closed by either side, or lost.
+        """
+        while not self._messages:
+            with self._lock:
+                self._check()
+            self._poll.poll()
+            self._read()
+        return self._messages.popleft()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield messages as :meth:`receive` gives them; end when the socket is closed."""
+        while True:
+            try:
+                yield self.receive()
+            except SocketClosed:
+                return
+
+    def _read(self) -> bool:
+        """Take in what the socket has; tell whether more may come."""
+        try:
+            data = self._socket.recv(RECEIVE, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            data = b""
+        with self._lock:
+            if data:
+                self._protocol.receive_data(data)
+            else:
+                self._protocol.receive_eof()
+            frames = self._protocol.events_received()
+            self._write_out()
+            if self._protocol.state is not OPEN:
+                self._end(*self._farewell())
+        for frame in frames:
+            self._sort(frame)  # type: ignore[arg-type]
+        return bool(data)
+
+    def _sort(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT:
+            if frame.fin:
+                self._messages.append(bytes(frame.data))
+            else:
+                self._fragments = bytearray(frame.data)
+        elif frame.opcode is Opcode.CONT and self._fragments is not None:
+            self._fragments += frame.data
+            if frame.fin:
+                self._messages.append(bytes(self._fragments))
+                self._fragments = None
+
+    def _farewell(self) -> tuple[int, str]:
+        """Say with which code the protocol has ended; the lock is held."""
+        for close in (self._protocol.close_rcvd, self._protocol.close_sent):
+            if close is not None:
+                return int(close.code), close.reason
+        return ABNORMAL, "connection lost"
+
+    def __enter__(self) -> MediaSocket:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Say goodbye, wait for the peer's, and leave the socket to the server to be closed."""
+        self.close(NORMAL if exc_type is None else INTERNAL_ERROR)
+        # What is unread when a socket is closed makes the kernel reset the connection, and the
+        # peer may lose our goodbye to it: read to the end.
+        deadline = Deadline(GOODBYE)
+        poll = select.poll()
+        with contextlib.suppress(ValueError, OSError):
+            poll.register(self._socket.fileno(), select.POLLIN)
+            while poll.poll((deadline.remaining() or 0.0) * 1000) and self._read():
+                self._messages.clear()
+        with self._lock:
+            wake_in, self._wake_in = self._wake_in, -1
+            wake_out, self._wake_out = self._wake_out, -1
+        for end in (wake_in, wake_out):
+            if end >= 0:
+                os.close(end)
+
+    # Any thread
+
+    def send(self, text: str | bytes) -> None:
+        """Send one text message; never waits, may be called from any thread.
+
+        Raises:
+            SocketClosed: closed or lost; or the peer has stopped reading, which closes it.
+        """
+        data = text.encode() if isinstance(text, str) else text
+        with self._lock:
+            self._check()
+            self._protocol.send_text(data)
+            self._write_out()
+            self._check()
+
+    def flush(self) -> int:
+        """Try again to send what waits; never waits, may be called from any thread.
+
+        Returns:
+            The bytes that still wait.
+
+        Raises:
+            SocketClosed: closed or lost; or the peer has stopped reading, which closes it.
+        """
+        with self._lock:
+            self._write_out()
+            self._check()
+            return len(self._backlog)
+
+    def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """Say goodbye and wake the reader; never waits, from any thread, any number of times."""
+        with self._lock:
+            if self._protocol.state is OPEN:
+                self._protocol.send_close(code, reason)
+                self._write_out()
+            self._end(code, reason)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._ended is not None
+
+    # The lock is held in all below
+
+    def _check(self) -> None:
+        if self._ended is not None:
+            raise SocketClosed(self._ended.code, self._ended.reason)
+
+    def _end(self, code: int, reason: str) -> None:
+        """Keep why it ended, the first reason only, and wake the reader."""
+        if self._ended is None:
+            self._ended = SocketClosed(code, reason)
+            if self._wake_out >= 0:
+                os.write(self._wake_out, b"!")
+
+    def _write_out(self) -> None:
+        """Send what the protocol has to say, as much of it as the peer takes now."""
+        for piece in self._protocol.data_to_send():
+            if piece == SEND_EOF:
+                self._half_close = True
+            elif self._backlog:
+                self._backlog += piece
+            else:
+                self._backlog += piece[self._send_some(piece) :]
+                self._progress_at = time.monotonic()
+        if self._backlog:
+            self._retry()
+        if self._half_close and not self._backlog:
+            self._half_close = False
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+
+    def _retry(self) -> None:
+        sent = self._send_some(self._backlog)
+        now = time.monotonic()
+        if sent:
+            del self._backlog[:sent]
+            self._progress_at = now
+        if len(self._backlog) > BACKLOG or (self._backlog and now - self._progress_at > STALL):
+            self._give_up("the peer does not read")
+
+    def _send_some(self, data: bytes | bytearray) -> int:
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self._give_up("connection lost")
+            return len(data)
+
+    def _give_up(self, reason: str) -> None:
+        """Drop the connection without a goodbye, which the peer would not read."""
+        self._backlog.clear()
+        self._half_close = False
+        self._end(ABNORMAL, reason)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class SocketTaken(Response):
+    """What a view returns after its request became a WebSocket and has ended: nothing is sent.
+
+    Neither server has a way to be told so; each takes one exception for a peer that has gone.
+    """
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        """Leave the server's request cycle without a word to the peer or the log."""
+        if "gunicorn.socket" in environ:
+            raise StopIteration
+        raise ConnectionAbortedError("the request became a WebSocket and has ended")
+
+
+def _request_socket(environ: Mapping[str, Any]) -> socket.socket:
+    for key in SOCKET_KEYS:
+        sock = environ.get(key)
+        if isinstance(sock, ssl.SSLSocket):
+            raise HandshakeRefused(501, "TLS ends at the proxy, not here")
+        if isinstance(sock, socket.socket):
+            return sock
+    raise HandshakeRefused(501, "this web server does not hand out a request's socket")
+
+
+def _handshake_request(environ: Mapping[str, Any]) -> Request:
+    if environ.get("REQUEST_METHOD") != "GET":
+        raise HandshakeRefused(405, "a WebSocket is opened by GET")
+    if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+        raise HandshakeRefused(505, "a WebSocket is opened over HTTP/1.1")
+    headers = Headers()
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            headers[name[5:].replace("_", "-")] = value
+    # The path holds the leg's token; the protocol has no use for it.
+    return Request("/", headers)
+
+
+def _set_up(sock: socket.socket) -> None:
+    # Blocking with MSG_DONTWAIT, not non-blocking: the server goes on using the socket after us.
+    sock.settimeout(None)
+    # Not on a unix socket.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+
+__all__ = ["HandshakeRefused", "MediaSocket", "SocketClosed", "SocketTaken"]
