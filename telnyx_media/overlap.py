@@ -1,0 +1,109 @@
+"""Recognise words that come a second time because their audio was sent a second time.
+
+After a reconnect the ring is sent again, and with it perhaps audio whose words were delivered
+already: a final does not say what it covers.  :class:`Overlap` remembers the delivered words whose
+audio is still in the ring, and takes them off the transcripts that follow a reconnect.
+
+Pure.
+
+Rules of this module:
+
+1. Without a reconnect nothing is ever taken off: a caller who says "no, no" has said it twice.
+2. Words are compared without case and punctuation, and a recogniser that hears a word differently
+   the second time is forgiven one in four.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from difflib import SequenceMatcher
+
+# Words a second that nobody exceeds: how many words may be in so much audio.
+FASTEST = 5.0
+
+# How many of the compared words must agree.
+AGREEMENT = 0.75
+
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+
+
+def words_of(text: str) -> list[str]:
+    """Get the words of ``text`` for comparison."""
+    return [word.lower().replace("\u2019", "'") for word in _WORD.findall(text)]
+
+
+class Overlap:
+    """The delivered words that may come again."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._words: list[str] = []
+        self._armed = False
+
+    @property
+    def armed(self) -> bool:
+        """Whether audio is being heard again, so that words may come twice."""
+        return self._armed
+
+    def delivered(self, text: str, *, left: float) -> None:
+        """Note a final that went to the user.
+
+        Args:
+            text: its text.
+            left: seconds of speech that it may have covered and that are still in the ring; with 0
+                everything delivered so far is out of it.
+        """
+        if left > 0:
+            most = math.ceil(left * FASTEST) + 1
+            self._words = (self._words + words_of(text))[-most:]
+        else:
+            self.disarm()
+
+    def arm(self) -> None:
+        """Note that the ring is being sent again."""
+        self._armed = bool(self._words)
+
+    def disarm(self) -> None:
+        """Note that everything sent again has been heard."""
+        self._armed = False
+        self._words.clear()
+
+    def strip(self, text: str, *, is_final: bool) -> str:
+        """Take the words off ``text`` that were delivered before; ``""`` if nothing is left.
+
+        Args:
+            text: of a transcript that came after a reconnect.
+            is_final: whether the words matched are used up; interims may repeat them.
+        """
+        heard = words_of(text)
+        if not self._armed or not heard:
+            return text
+        count, used = self._match(heard)
+        if count == 0:
+            return text
+        if is_final:
+            # A final that goes on beyond the delivered words is the last that may repeat any.
+            self._words = self._words[used:] if count == len(heard) else []
+            self._armed = bool(self._words)
+        if count == len(heard):
+            return ""
+        return text[list(_WORD.finditer(text))[count].start() :]
+
+    def _match(self, heard: list[str]) -> tuple[int, int]:
+        # How many words of `heard` were delivered, and how many delivered words that uses up.
+        matcher = SequenceMatcher(None, self._words, heard, autojunk=False)
+        matched = 0
+        best = (0, 0)
+        for block in matcher.get_matching_blocks():
+            matched += block.size
+            end, used = block.b + block.size, block.a + block.size
+            if block.size == 0 or matched < AGREEMENT * end:
+                continue
+            whole = len(heard) - end <= len(heard) // 4 and matched >= AGREEMENT * len(heard)
+            if whole:
+                best = (len(heard), used)
+            elif len(self._words) - used <= len(self._words) // 4:
+                # The delivered words end here, and these go on.
+                best = (end, len(self._words))
+        return best

@@ -1,0 +1,243 @@
+"""The audio that the service has not certainly heard yet, kept so that it can be sent again.
+
+A socket may die with words in flight.  :class:`AudioRing` holds what was said since the last final
+transcript, bounded in seconds; a new connection begins to send at its start.
+
+The wire carries no times: a final does not say which audio it covers.  What is known is that it
+covers speech and ends at a pause, and that it comes within :data:`LATENCY` of the audio being sent.
+So the ring listens for pauses (by level, against the noise of the line) and is cut in pauses only.
+
+Pure: no clock, no thread, no socket.  Positions are bytes since the session began.
+
+Rules of this module:
+
+1. Between losing a word and hearing it twice, it is kept: :mod:`telnyx_media.overlap` recognises
+   words that come twice; nothing brings back those that are lost.
+2. A cut is made inside a pause, and leaves a little of the pause before the speech that follows.
+3. Silence is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from telnyx_media._audioop import audioop
+
+# One packet of a call; short enough to find the pause between two words.
+BLOCK_SECONDS = 0.02
+
+# The shortest stretch without speech that counts as a pause, in blocks: engines end an utterance
+# after 100 ms and more, so nothing shorter can be where a final ends.
+PAUSE_BLOCKS = 8
+
+# Blocks of speech before a pause for it to end an utterance; a click is shorter.
+SPEECH_BLOCKS = 3
+
+# What is kept of a pause before the speech that follows, in seconds: a soft first consonant.
+LEAD = 0.2
+
+# How long after the audio was sent its final may come, in seconds, without the silence that the
+# engine waits for.
+LATENCY = 2.0
+
+# The level of a quiet line and the loudest that is taken for noise, as 16-bit RMS (-61, -32 dBFS).
+QUIET, LOUD = 30.0, 800.0
+
+# Speech is this much louder than the noise (6 dB).
+OVER_NOISE = 2.0
+
+
+class LevelGate:
+    """Tell speech from the noise of the line, block by block.
+
+    The noise floor falls to what is heard at once and rises by 6 dB in three seconds, so that it
+    follows comfort noise (measured on lines at up to -35 dBFS) and is not lifted by a sentence.
+    """
+
+    def __init__(self) -> None:
+        """Begin with a quiet line."""
+        self._floor = QUIET
+
+    def is_speech(self, level: float) -> bool:
+        """Judge one block by its RMS level."""
+        if level < self._floor:
+            self._floor += 0.5 * (level - self._floor)
+        else:
+            self._floor *= 1.005
+        self._floor = min(LOUD, max(QUIET, self._floor))
+        return level > OVER_NOISE * self._floor
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where speech was found, in seconds on the audio clock."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Blocks without speech, from ``first`` up to but not including ``end``."""
+
+    first: int
+    end: int
+
+
+class AudioRing:
+    """Audio by position, with pauses; forgets what was heard.
+
+    Attributes:
+        start: position of the oldest byte held.
+        end: position behind the newest.
+        bytes_per_second: of the audio.
+        sample_width: bytes of one sample.
+    """
+
+    def __init__(self, *, encoding: str, sample_rate: int, limit: float) -> None:
+        """Make an empty ring.
+
+        Args:
+            encoding: ``"linear16"``, ``"mulaw"`` or ``"alaw"``.
+            sample_rate: in Hz.
+            limit: seconds of audio it may hold.
+        """
+        self.sample_width = 2 if encoding == "linear16" else 1
+        self.bytes_per_second = sample_rate * self.sample_width
+        self.start = 0
+        self.end = 0
+        self._encoding = encoding
+        self._block = max(2, round(self.bytes_per_second * BLOCK_SECONDS) & ~1)
+        self._limit = int(limit / BLOCK_SECONDS) * self._block
+        self._gate = LevelGate()
+        # The bytes from _base on, which is a block's edge at or before start; speech flags of the
+        # whole blocks among them.
+        self._base = 0
+        self._data = bytearray()
+        self._speech: deque[bool] = deque()
+        self._last_speech = -1
+
+    # -- in and out ------------------------------------------------------------------------------
+
+    def append(self, data: bytes) -> None:
+        """Add audio; the oldest beyond the limit is forgotten (compare ``start``)."""
+        self._data += data
+        self.end += len(data)
+        self._judge()
+        if self.end - self.start > self._limit:
+            self._forget(self.end - self._limit)
+
+    def read(self, position: int, size: int) -> bytes:
+        """Get up to ``size`` bytes from ``position`` on, which must be held."""
+        offset = position - self._base
+        return bytes(self._data[offset : offset + size])
+
+    def seconds(self, size: int) -> float:
+        """Convert a number of bytes, or a position, to seconds."""
+        return size / self.bytes_per_second
+
+    # -- what was heard --------------------------------------------------------------------------
+
+    def speech_seconds(self, until: int) -> float:
+        """Measure the speech between the start and position ``until``."""
+        first = self.start // self._block - self._base // self._block
+        last = until // self._block - self._base // self._block
+        count = sum(spoken for i, spoken in enumerate(self._speech) if first <= i < last)
+        return count * BLOCK_SECONDS
+
+    def speech(self, until: int, after: int = 0) -> Stretch | None:
+        """Find the speech between the later of start and ``after``, and ``until``."""
+        first = max(self.start, after) // self._block - self._base // self._block
+        last = until // self._block - self._base // self._block
+        found = [i for i, spoken in enumerate(self._speech) if first <= i < last and spoken]
+        if not found:
+            return None
+        edge = self._base
+        return Stretch(
+            self.seconds(edge + found[0] * self._block),
+            self.seconds(edge + (found[-1] + 1) * self._block),
+        )
+
+    def cover(self, *, sent: int, sent_before: int, endpoint: bool) -> None:
+        """Forget what a final transcript that has just come must have covered.
+
+        Args:
+            sent: position up to which audio was sent when it came.
+            sent_before: the same, :data:`LATENCY` earlier; what was sent by then and was followed
+                by a pause has been heard.
+            endpoint: whether the final ends an utterance: then at least the first is covered.
+        """
+        cut = None
+        pauses = self._pauses(sent)
+        if endpoint and pauses:
+            cut = pauses[0]
+        for pause in pauses:
+            if pause.first * self._block <= sent_before and (
+                cut is None or pause.first > cut.first
+            ):
+                cut = pause
+        if cut is not None:
+            self._forget(self._edge(cut))
+
+    def drop_silence(self, sent: int) -> None:
+        """Forget silence that was sent: there is nothing in it to hear again."""
+        lead = int(LEAD * self.bytes_per_second)
+        if self._last_speech < self.start // self._block and sent - lead > self.start:
+            self._forget(sent - lead)
+
+    # -- helpers ---------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        done = len(self._speech) * self._block
+        while len(self._data) - done >= self._block:
+            block = bytes(self._data[done : done + self._block])
+            if self._encoding == "mulaw":
+                block = audioop.ulaw2lin(block, 2)
+            elif self._encoding == "alaw":
+                block = audioop.alaw2lin(block, 2)
+            spoken = self._gate.is_speech(audioop.rms(block, 2))
+            self._speech.append(spoken)
+            done += self._block
+            if spoken:
+                self._last_speech = (self._base + done) // self._block - 1
+
+    def _pauses(self, sent: int) -> list[Pause]:
+        # In blocks since the session began; only pauses with speech between start and them.
+        base = self._base // self._block
+        last = sent // self._block
+        pauses: list[Pause] = []
+        spoken = quiet = 0
+        for number, is_speech in enumerate(self._speech, base):
+            if number >= last:
+                break
+            if number < self.start // self._block:
+                continue
+            if is_speech:
+                if quiet >= PAUSE_BLOCKS and spoken >= SPEECH_BLOCKS:
+                    pauses.append(Pause(number - quiet, number))
+                spoken += 1
+                quiet = 0
+            else:
+                quiet += 1
+        if quiet >= PAUSE_BLOCKS and spoken >= SPEECH_BLOCKS:
+            end = min(last, base + len(self._speech))
+            pauses.append(Pause(end - quiet, end))
+        return pauses
+
+    def _edge(self, pause: Pause) -> int:
+        lead = int(LEAD / BLOCK_SECONDS)
+        earliest = pause.first + (pause.end - pause.first) // 2
+        return max(earliest, pause.end - lead) * self._block
+
+    def _forget(self, position: int) -> None:
+        # Samples are never torn.
+        self.start = max(self.start, min(position, self.end)) & ~1
+        whole = (self.start - self._base) // self._block
+        # Moving the bytes costs; once in a while is enough.
+        if whole * BLOCK_SECONDS >= 1 or self.start == self.end:
+            whole = min(whole, len(self._speech))
+            del self._data[: whole * self._block]
+            self._base += whole * self._block
+            for _ in range(whole):
+                self._speech.popleft()

@@ -1,0 +1,298 @@
+"""The caller's audio on its way to the transcription service.
+
+Two kinds of thread meet here:
+
+    any              pushes audio, asks for a final, ends the stream; never waits
+    ``stt-send``     takes messages from the :class:`Feed` of its connection
+
+The ring of audio is the queue: a feed is a position in it.  A new connection begins at the ring's
+start, so what the old one swallowed is sent again.  The ring is bounded; when it is full the oldest
+audio is forgotten, and what was never sent is counted as dropped.
+
+Audio leaves in messages of 100 ms, the first one at once: at 20 ms per message a process carries a
+third of the calls (docs/decisions).  What waits to be sent after a reconnect leaves in large ones.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from telnyx_media.ring import LATENCY, AudioRing, Stretch
+from telnyx_media.sync.threads import Deadline, QueueClosed
+from telnyx_media.transcripts import CLOSE_STREAM, FINALIZE, KEEP_ALIVE
+
+# Seconds of audio in one message.
+MESSAGE_SECONDS = 0.1
+
+# The largest message when there is a backlog, in bytes (Telnyx: 2048 to 8192 recommended).
+LARGEST = 8192
+
+# Messages taken at once; bounds how much counts as sent before it is.
+BATCH = 8
+
+# A rest shorter than a message is sent when nothing followed for so long, in seconds.
+PATIENCE = 0.15
+
+# Seconds without audio after which an engine that understands it is told that we are still here.
+KEEP_ALIVE_AFTER = 5.0
+
+Convert = Callable[[bytes], bytes]
+
+
+class Uplink:
+    """The audio of one session: in by :meth:`push`, out by one feed at a time.
+
+    Attributes:
+        ring: the audio; guarded by ``changed``.
+        changed: guards everything here, and is notified when the feed may have something to take.
+        dropped: seconds of audio that were forgotten before they were ever sent.
+        pushed: seconds of audio that came in.
+    """
+
+    def __init__(self, ring: AudioRing, *, grace: float = 0.0) -> None:
+        """Make an uplink without a feed.
+
+        Args:
+            ring: empty.
+            grace: seconds of silence that the engine waits for before it gives a final.
+        """
+        self.ring = ring
+        self.changed = threading.Condition()
+        self.dropped = 0.0
+        self._grace = grace
+        self._feed: Feed | None = None
+        # The furthest that was ever sent on any connection; what is forgotten beyond is dropped.
+        self._sent = 0
+        # Where a final was asked for.
+        self._finalize: deque[int] = deque()
+        self._finishing = False
+        self._closed = False
+
+    @property
+    def sent(self) -> int:
+        """The furthest position that was ever sent."""
+        return self._sent
+
+    @property
+    def feed(self) -> Feed | None:
+        """The feed of the last connection."""
+        return self._feed
+
+    @property
+    def pushed(self) -> float:
+        """Seconds of audio that came in."""
+        return self.ring.seconds(self.ring.end)
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    def push(self, audio: bytes) -> bool:
+        """Add audio; never waits.
+
+        Returns:
+            False when the stream has ended, and the audio was not taken.
+        """
+        with self.changed:
+            if self._closed or self._finishing:
+                return False
+            self.ring.append(audio)
+            if self.ring.start > self._sent:
+                self.dropped += self.ring.seconds(self.ring.start - self._sent)
+                self._sent = self.ring.start
+            feed = self._feed
+            if feed is not None and feed.is_due():
+                self.changed.notify_all()
+            return True
+
+    def finalize(self) -> None:
+        """Ask for a final of what was pushed so far; never waits."""
+        with self.changed:
+            self._finalize.append(self.ring.end)
+            self.changed.notify_all()
+
+    def finish(self) -> None:
+        """End the stream: what is there is sent, then ``CloseStream``; never waits."""
+        with self.changed:
+            self._finishing = True
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """End everything; may be called twice."""
+        with self.changed:
+            self._closed = True
+            if self._feed is not None:
+                self._feed.closed = True
+            self.changed.notify_all()
+
+    # -- the session's thread --------------------------------------------------------------------
+
+    def attach(self, *, convert: Convert, preamble: bytes, controls: bool) -> Feed:
+        """Make the feed of a new connection; the one before takes nothing any more.
+
+        Args:
+            convert: makes what goes over the wire from the ring's bytes.
+            preamble: goes first, a WAV header for one.
+            controls: whether the engine understands ``Finalize`` and ``KeepAlive``.
+        """
+        with self.changed:
+            if self._feed is not None:
+                self._feed.closed = True
+            self._feed = Feed(self, convert, preamble, controls)
+            self._feed.closed = self._closed
+            self.changed.notify_all()
+            return self._feed
+
+    # -- the feed, with `changed` held -----------------------------------------------------------
+
+    def advance(self, position: int) -> None:
+        """Note that audio up to ``position`` is being sent; ``changed`` is held."""
+        self._sent = max(self._sent, position)
+
+    def next_finalize(self, position: int) -> int | None:
+        """Get where the next final at or behind ``position`` was asked for; ``changed`` is held."""
+        while self._finalize and self._finalize[0] < self.ring.start:
+            self._finalize.popleft()
+        return next((at for at in self._finalize if at >= position), None)
+
+    def drop_finalize(self, at: int) -> None:
+        """Note that the final asked for at ``at`` was passed on; ``changed`` is held."""
+        if at in self._finalize:
+            self._finalize.remove(at)
+
+    @property
+    def finishing(self) -> bool:
+        """Whether no more audio will come."""
+        return self._finishing
+
+    @property
+    def grace(self) -> float:
+        """Seconds of silence that the engine waits for."""
+        return self._grace
+
+
+class Feed:
+    """What one connection sends: a position in the ring.
+
+    Attributes:
+        position: up to which audio was taken.
+        close_sent: whether ``CloseStream`` was taken.
+        close_sent_at: when, on the monotonic clock.
+        closed: set when nothing is taken any more.
+    """
+
+    def __init__(self, uplink: Uplink, convert: Convert, preamble: bytes, controls: bool) -> None:
+        """Begin at the ring's start; ``changed`` is held."""
+        self.position = self._settled = uplink.ring.start
+        self.close_sent = False
+        self.close_sent_at = 0.0
+        self.closed = False
+        self._uplink = uplink
+        self._convert = convert
+        self._preamble = preamble
+        self._controls = controls
+        self._message = max(2, int(uplink.ring.bytes_per_second * MESSAGE_SECONDS) & ~1)
+        self._first = True
+        self._last_audio = time.monotonic()
+        # When audio up to which position was taken.
+        self._history: deque[tuple[float, int]] = deque()
+
+    # -- the sender's thread ---------------------------------------------------------------------
+
+    def take_all(self, timeout: float | None = None) -> list[str | bytes]:
+        """Wait for messages to send.
+
+        Raises:
+            TimeoutError: there were none for ``timeout`` seconds.
+            QueueClosed: there will be none any more.
+        """
+        deadline = Deadline(timeout)
+        changed = self._uplink.changed
+        with changed:
+            waited = False
+            while True:
+                if self.closed:
+                    raise QueueClosed
+                messages = self._cut(rest=waited)
+                if messages:
+                    return messages
+                if deadline.expired:
+                    raise TimeoutError
+                remaining = deadline.remaining()
+                limit = PATIENCE if self.position < self._uplink.ring.end else KEEP_ALIVE_AFTER
+                waited = not changed.wait(limit if remaining is None else min(limit, remaining))
+
+    def close(self, *, drop: bool = False) -> None:
+        """Take nothing any more; wakes the sender."""
+        with self._uplink.changed:
+            self.closed = True
+            self._uplink.changed.notify_all()
+
+    # -- with `changed` held ---------------------------------------------------------------------
+
+    def is_due(self) -> bool:
+        """Whether there is a whole message, or the very first bytes; ``changed`` is held."""
+        waiting = self._uplink.ring.end - self.position
+        return waiting >= self._message or (self._first and waiting > 0)
+
+    def sent_before(self, now: float) -> int:
+        """Get the position sent long enough ago to have been heard; ``changed`` is held."""
+        limit = now - LATENCY - self._uplink.grace
+        while self._history and self._history[0][0] <= limit:
+            self._settled = self._history.popleft()[1]
+        return self._settled
+
+    def speech(self) -> Stretch | None:
+        """Find the speech sent on this connection; ``changed`` is held."""
+        return self._uplink.ring.speech(self.position)
+
+    def _cut(self, *, rest: bool) -> list[str | bytes]:
+        uplink, ring = self._uplink, self._uplink.ring
+        messages: list[str | bytes] = []
+        if self.close_sent:
+            return messages
+        # Audio may have been forgotten before this connection got to it.
+        self.position = max(self.position, ring.start)
+        while len(messages) < BATCH:
+            at = uplink.next_finalize(self.position)
+            edge = ring.end if at is None else min(at, ring.end)
+            waiting = self._even(edge - self.position)
+            whole = rest or self._first or at is not None or uplink.finishing
+            if waiting >= self._message or (waiting > 0 and whole):
+                messages.append(self._take(waiting))
+            elif waiting == 0 and at is not None:
+                uplink.drop_finalize(at)
+                if self._controls:
+                    messages.append(FINALIZE)
+            elif uplink.finishing:
+                messages.append(CLOSE_STREAM)
+                self.close_sent_at = time.monotonic()
+                self.close_sent = True
+                break
+            else:
+                break
+        now = time.monotonic()
+        if messages:
+            self._last_audio = now
+            self._history.append((now, self.position))
+            uplink.advance(self.position)
+            ring.drop_silence(self.position)
+        elif self._controls and now - self._last_audio >= KEEP_ALIVE_AFTER:
+            self._last_audio = now
+            messages.append(KEEP_ALIVE)
+        return [message for message in messages if message]
+
+    def _even(self, size: int) -> int:
+        # Two-byte samples are not torn; an odd byte waits for its other half.
+        return size & ~1 if self._uplink.ring.sample_width == 2 else size
+
+    def _take(self, waiting: int) -> bytes:
+        # A backlog, after a reconnect for one, leaves in large messages.
+        most = self._message if waiting < 3 * self._message else max(self._message, LARGEST)
+        audio = self._uplink.ring.read(self.position, min(waiting, most))
+        self.position += len(audio)
+        data = self._preamble + self._convert(audio)
+        self._preamble = b""
+        self._first = False
+        return data
