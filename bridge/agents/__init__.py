@@ -1,0 +1,52 @@
+"""Agents that ship with the bridge, and how an agent is found by its name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge.call import Call
+from bridge.errors import AgentError
+
+__all__ = ["Agent", "load_agent"]
+
+Agent = Callable[[Call], object]
+"""A function that is called once per phone call, with the call."""
+
+
+def load_agent(name: str) -> Agent:
+    """Get an agent function by its name, ``"mypackage.agent:answer"``.
+
+    The working directory is searched too, as ``python -m`` does.
+
+    Raises:
+        AgentError: one line that says what is wrong with the name or the module.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise AgentError(f"BRIDGE_AGENT={name!r}: expected module:callable, like shop.agent:answer")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: object = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            raise AgentError(f"BRIDGE_AGENT={name!r}: no module named {error.name!r}") from None
+        raise AgentError(
+            f"BRIDGE_AGENT={name!r}: {module_name} needs {error.name!r}, which is not installed"
+        ) from error
+    except Exception as error:
+        # Whatever the user's module raises becomes one line.
+        raise AgentError(
+            f"BRIDGE_AGENT={name!r}: importing {module_name} raised {type(error).__name__}: {error}"
+        ) from error
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            raise AgentError(f"BRIDGE_AGENT={name!r}: {module_name} has no {attribute!r}")
+    if not callable(found):
+        raise AgentError(f"BRIDGE_AGENT={name!r}: {attribute} is not callable")
+    return found

@@ -1,0 +1,67 @@
+"""The route of the media WebSocket.
+
+Telnyx opens it to the ``stream_url`` that we gave with ``answer`` or ``streaming_start``, and does
+not sign the request (Telnyx: media-streaming page).  So the address holds a token that was made for
+one leg and is good for one stream, and the first frame has to name that leg.
+
+Threads: the request's own, which becomes the leg's ``leg-recv`` until the socket is closed.
+
+Rules of this module:
+
+1. A request is refused before it becomes a WebSocket, with one log line that has no token.
+2. A token is claimed only for a request that is a WebSocket handshake.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Response, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from bridge.mediasocket import HandshakeRefused, MediaSocket, SocketClosed, SocketTaken
+from bridge.switchboard import Switchboard
+from bridge.worker import CallWorker
+
+logger = logging.getLogger(__name__)
+
+ROUTE = "/telnyx/media/<token>"
+
+# A token that nobody knows, and one that was good for another stream.
+STATUS = {"unknown": 404, "expired": 403, "in use": 403, "ended": 403}
+
+
+def make_blueprint(switchboard: Switchboard) -> Blueprint:
+    """Make the ``GET /telnyx/media/<token>`` route."""
+    blueprint = Blueprint("media", __name__)
+
+    @blueprint.get(ROUTE)
+    def media(token: str) -> AnyResponse:
+        return _media(switchboard, token)
+
+    return blueprint
+
+
+def _media(switchboard: Switchboard, token: str) -> AnyResponse:
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        return _refuse(426, "not a WebSocket request")
+    claimed = switchboard.claim(token)
+    if not isinstance(claimed, CallWorker):
+        return _refuse(STATUS[claimed], f"its token is {claimed}")
+    lost = True
+    try:
+        with MediaSocket.accept(request.environ) as socket:
+            lost = claimed.serve(socket)
+    except HandshakeRefused as error:
+        return _refuse(error.status, str(error))
+    except SocketClosed as error:
+        logger.debug("a media socket was gone before it opened: %s", error)
+    finally:
+        switchboard.release(token, lost=lost)
+    return SocketTaken()
+
+
+def _refuse(status: int, reason: str) -> Response:
+    logger.warning("refused a media socket: %s", reason)
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"} if status == 426 else None
+    return Response("no\n", status, headers, mimetype="text/plain")

@@ -1,0 +1,107 @@
+"""Where records, metrics and the dashboard listen in on a call.
+
+A :class:`CallObserver` is told what happened on a leg, after it happened, by the thread on which it
+happened; a subclass overrides what it wants to know.  One that raises is logged once per leg and
+changes nothing.  One that is slow slows its call down: hand the work to a thread.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.call import CallInfo, Reply
+    from bridge.decisions import Turn
+
+__all__ = ["CallObserver", "CallSummary", "TurnLatency"]
+
+
+@dataclass(frozen=True)
+class TurnLatency:
+    """Where the time went between the caller's last word and the agent's first; in seconds.
+
+    ``None`` where it did not happen: a greeting has no turn before it.
+
+    Attributes:
+        endpoint: last speech of the caller to the decision that the turn is over.
+        agent: that decision to the agent's ``say``.
+        first_text: ``say`` to the first sentence or clause handed to synthesis.
+        first_audio: that to the first synthesised audio.
+        first_frame: that to the first media frame on the socket.
+        total: last speech of the caller to the first media frame of the reply.
+    """
+
+    endpoint: float | None = None
+    agent: float | None = None
+    first_text: float | None = None
+    first_audio: float | None = None
+    first_frame: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True)
+class CallSummary:
+    """A call that is over.
+
+    Attributes:
+        reason: who or what ended it: ``"caller"``, ``"agent"``, ``"agent failed"``,
+            ``"media lost"``, ``"command refused"``, ``"codec"``, ``"operator"``, ``"drain"``,
+            ``"failed"``.
+        hangup_cause: Telnyx's word for it (``"normal_clearing"``), or ``""``.
+        duration: seconds from the first webhook event to the end.
+        turns: turns of the caller.
+        replies: replies that were begun.
+        barge_ins: replies that the caller interrupted.
+        false_alarms: replies that were paused and went on.
+        streams: media streams that were attached.
+        packets: inbound packets.
+        lost_packets: inbound packets that never came.
+        late_packets: inbound packets that came too late.
+        bad_frames: media-stream frames that could not be parsed.
+        abandoned: names of threads that did not end in time.
+    """
+
+    reason: str
+    hangup_cause: str = ""
+    duration: float = 0.0
+    turns: int = 0
+    replies: int = 0
+    barge_ins: int = 0
+    false_alarms: int = 0
+    streams: int = 0
+    packets: int = 0
+    lost_packets: int = 0
+    late_packets: int = 0
+    bad_frames: int = 0
+    abandoned: tuple[str, ...] = ()
+
+
+class CallObserver:
+    """Told what happens on calls; every method does nothing until it is overridden."""
+
+    def on_begin(self, info: CallInfo) -> None:
+        """A leg began: ``call.initiated`` was taken up."""
+
+    def on_media(self, info: CallInfo) -> None:
+        """A media stream started; ``info`` has its codec."""
+
+    def on_turn(self, info: CallInfo, turn: Turn, latency: TurnLatency) -> None:
+        """The caller's turn is over; ``latency.endpoint`` is known."""
+
+    def on_reply(self, info: CallInfo, reply: Reply, latency: TurnLatency) -> None:
+        """A reply is over: heard, interrupted or cut off by the end of the call."""
+
+    def on_barge_in(self, info: CallInfo, delay: float) -> None:
+        """The caller broke in; ``delay``: seconds from speech start to ``clear``."""
+
+    def on_false_alarm(self, info: CallInfo) -> None:
+        """What paused a reply was no interruption; it went on."""
+
+    def on_agent_error(self, info: CallInfo, error: BaseException) -> None:
+        """The agent function raised."""
+
+    def on_end(self, info: CallInfo, summary: CallSummary) -> None:
+        """The leg is over, its threads are joined."""

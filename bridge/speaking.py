@@ -1,0 +1,206 @@
+"""What the agent says: text to synthesis to packets.
+
+Text comes sentence by sentence, perhaps while a language model still writes it, and each sentence
+is on its way to synthesis as soon as it is complete.  A socket to the synthesiser takes a handshake
+to open, which the caller would hear as a pause; so one is opened while the caller still speaks.
+
+Threads: :meth:`Speaker.speak` and :meth:`Speaker.warm_up` on the agent's; audio arrives on the
+synthesiser's receive thread; ``close`` from any.
+
+Rules of this module:
+
+1. One reply, one synthesis session, one encoder: dropping a reply is closing its session.
+2. What belongs to a reply that is over is refused by the conversation, so nobody has to be stopped
+   in time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from telnyx_media.sync.tts import SpeechAudio, TextToSpeech, TtsSession
+
+from bridge.call import Reply
+from bridge.conversation import Conversation, Speech
+from telnyx_media.codecs import Codec
+from telnyx_media.errors import TelnyxMediaError
+from telnyx_media.pcm import Packetizer, level
+from telnyx_media.sentences import SentenceSplitter, speakable
+
+__all__ = ["Speaker"]
+
+# Seconds after which an open synthesis socket is not trusted any more: the service closes one
+# without input after 20 (Telnyx: older text-to-speech pages).
+WARM_FOR = 15.0
+
+# Seconds of audio in a packet.
+PACKET = 0.02
+
+
+class Voice:
+    """One reply's synthesis: a session, an encoder, and the speech they are for."""
+
+    def __init__(
+        self, conversation: Conversation, tts: TextToSpeech, codec: Codec, tag: str
+    ) -> None:
+        self.speech = Speech()
+        self.opened_at = time.monotonic()
+        self._conversation = conversation
+        self._codec = codec
+        self._frames = Packetizer(2 * round(codec.sample_rate * PACKET))
+        self._session: TtsSession = tts.open(
+            sample_rate=codec.sample_rate, on_audio=self._take, on_error=self._fail, tag=tag
+        )
+
+    # -- the agent's thread -----------------------------------------------------------------------
+
+    def say(self, text: str) -> bool:
+        """Hand one sentence to synthesis; False when the reply is over."""
+        if self._conversation.add_segment(self.speech, text) is None:
+            return False
+        self._session.send(text)
+        return True
+
+    def finish(self) -> None:
+        """Say that there is no more."""
+        self._session.finish()
+        self._conversation.complete(self.speech)
+
+    def close(self) -> None:
+        """Give the session up, whether or not it has ended."""
+        self._session.close()
+
+    # -- the session's receive thread -------------------------------------------------------------
+
+    def _take(self, audio: SpeechAudio) -> None:
+        segment = self.speech.segments[audio.segment]
+        frames = self._frames.feed(audio.pcm)
+        if audio.last:
+            frames += self._frames.flush(b"\0\0")
+        if frames:
+            packets = [self._codec.encode(frame) for frame in frames]
+            levels = [level(frame) for frame in frames]
+            self._conversation.add_audio(self.speech, segment, packets, levels)
+        if audio.last:
+            self._conversation.end_segment(self.speech, segment)
+
+    def _fail(self, error: TelnyxMediaError) -> None:
+        self._conversation.fail_speech(self.speech, error)
+
+
+class Speaker:
+    """Speaks the agent's replies on one leg."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        tts: TextToSpeech,
+        make_codec: Callable[[], Codec],
+        *,
+        language: str,
+        tag: str,
+    ) -> None:
+        """Prepare; nothing is opened before it is needed.
+
+        Args:
+            conversation: what is said goes there.
+            tts: opens the synthesis sessions.
+            make_codec: makes the encoder of one reply.
+            language: of the text, by which it is cut into sentences.
+            tag: the leg's, for the names of the sessions' threads.
+        """
+        self._conversation = conversation
+        self._tts = tts
+        self._make_codec = make_codec
+        self._language = language
+        self._tag = tag
+        # Guards the two voices, which close() ends from another thread.
+        self._lock = threading.Lock()
+        self._warm: Voice | None = None
+        self._current: Voice | None = None
+        self._closed = False
+
+    # -- the agent's thread -----------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Have a synthesis socket ready for the next reply; returns at once."""
+        with self._lock:
+            warm = self._warm
+            if self._closed or (warm is not None and _fresh(warm)):
+                return
+            self._warm = self._open()
+        if warm is not None:
+            warm.close()
+
+    def speak(self, text: str | Iterable[str], *, interruptible: bool) -> Reply:
+        """Say it, and wait until it was heard or the caller broke in.
+
+        Raises:
+            CallEnded: the call is over.
+            TelnyxMediaError: nothing could be synthesised.
+        """
+        pieces = iter([text] if isinstance(text, str) else text)
+        voice = self._take_voice()
+        speech = voice.speech
+        try:
+            self._conversation.begin(speech, interruptible=interruptible)
+            try:
+                self._feed(voice, pieces)
+                return self._conversation.wait(speech)
+            finally:
+                self._conversation.abandon(speech)
+        finally:
+            voice.close()
+            _close(pieces)
+            _close(text)
+
+    def _feed(self, voice: Voice, pieces: Iterator[str]) -> None:
+        """Send sentence by sentence, as they become complete."""
+        splitter = SentenceSplitter(self._language)
+        speech = voice.speech
+        for piece in pieces:
+            speech.text += piece
+            if not all(voice.say(part) for part in splitter.feed(piece) if speakable(part)):
+                return
+            if speech.over:
+                return
+        if all(voice.say(part) for part in splitter.flush() if speakable(part)):
+            voice.finish()
+
+    def _take_voice(self) -> Voice:
+        with self._lock:
+            warm, self._warm = self._warm, None
+            if warm is not None and not self._closed and _fresh(warm):
+                self._current = warm
+                return warm
+            voice = self._current = self._open()
+        if warm is not None:
+            warm.close()
+        return voice
+
+    def _open(self) -> Voice:
+        return Voice(self._conversation, self._tts, self._make_codec(), self._tag)
+
+    # -- any thread -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Give up what is open; may be called twice."""
+        with self._lock:
+            self._closed = True
+            voices = [voice for voice in (self._warm, self._current) if voice is not None]
+            self._warm = None
+        for voice in voices:
+            voice.close()
+
+
+def _fresh(voice: Voice) -> bool:
+    return time.monotonic() - voice.opened_at < WARM_FOR
+
+
+def _close(iterator: object) -> None:
+    """Close a generator that may not have come to its end; anything else is left alone."""
+    close = getattr(iterator, "close", None)
+    if callable(close):
+        close()
