@@ -110,7 +110,7 @@ class ReorderBuffer:
     def flush(self) -> list[bytes | None]:
         """Return everything that is held back, with ``None`` for the holes in between."""
         self._forget_run()
-        return self._release(0)
+        return self._release(0) if self._held else []
 
     def _start(self, number: int, packet: bytes) -> list[bytes | None]:
         self._next = number + self._step
