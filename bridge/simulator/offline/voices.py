@@ -33,6 +33,7 @@ from typing import Any
 
 from bridge.errors import BridgeError
 from bridge.simulator.offline import packages
+from telnyx_media._audioop import audioop
 from telnyx_media.pcm import Resampler
 from telnyx_media.sync.threads import Deadline
 
@@ -48,6 +49,12 @@ CALLER_VOICES = ("en-US", "en-GB", "low")
 
 # The pace that the voice's model was trained for; outside of it words get lost.
 _SLOWEST, _FASTEST = 0.5, 2.0
+# The voices put a third of a second of silence before a sentence and half a second behind it; a
+# person who answers so late sounds absent.  What is left is seconds, and a pause between sentences.
+_LEAD = 0.04
+_AGENT_TAIL, _CALLER_TAIL = 0.2, 0.1
+# Samples below this are silence: -40 dBFS.
+_SILENCE = 330
 # How far the "low" voice is lowered: about three semitones, a different speaker to the ear.
 _LOW = 0.84
 
@@ -88,7 +95,8 @@ class Synthesizer:
         Raises:
             OfflineSpeechMissing: a package is missing; the message says what to install.
         """
-        self.speak("Ready.")
+        if self._engine is None:
+            self.speak("Ready.")
 
     def speak(self, text: str, *, speed: float = 1.0) -> Speech:
         """Speak ``text`` as a whole.
@@ -117,7 +125,8 @@ class Synthesizer:
             with self._lock:
                 # The seed fixes the voice's noise: the same text, the same bytes.
                 samples = engine.from_phonemes(phonemes, speed=speed, seed=0)
-            yield (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
+            pcm = (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
+            yield _trim(pcm, AGENT_RATE, _AGENT_TAIL)
 
     @classmethod
     def _get_engine(cls) -> Any:
@@ -174,10 +183,11 @@ class CallerVoice:
             if self._child is None:
                 self._child = self._start_child()
             try:
-                return Speech(self._ask(self._child, text), CALLER_RATE)
+                pcm = self._ask(self._child, text)
             except (OSError, TimeoutError) as error:
                 self._end_child()
                 raise VoiceFailed(f"the process of voice {self.voice} failed") from error
+        return Speech(_trim(pcm, CALLER_RATE, _CALLER_TAIL), CALLER_RATE)
 
     def close(self) -> None:
         """End the child process and wait until it has ended; may be called twice.
@@ -210,9 +220,12 @@ class CallerVoice:
     def _read(self, child: subprocess.Popen[bytes], size: int, deadline: Deadline) -> bytes:
         assert child.stdout is not None
         pipe = child.stdout.fileno()
+        # Not select(), which cannot look at descriptors above 1023.
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
         data = bytearray()
         while len(data) < size:
-            if not select.select([pipe], [], [], deadline.remaining())[0]:
+            if not poll.poll(1000 * (deadline.remaining() or 0.0)):
                 raise TimeoutError
             part = os.read(pipe, size - len(data))
             if not part:
@@ -251,4 +264,17 @@ def _speak_low(text: str) -> Speech:
     """Speak faster and play slower, which lowers the pitch and keeps the pace."""
     speech = Synthesizer().speak(text, speed=1 / _LOW)
     resampler = Resampler(round(AGENT_RATE * _LOW), CALLER_RATE)
-    return Speech(resampler.feed(speech.pcm) + resampler.flush(), CALLER_RATE)
+    pcm = resampler.feed(speech.pcm) + resampler.flush()
+    return Speech(_trim(pcm, CALLER_RATE, _CALLER_TAIL), CALLER_RATE)
+
+
+def _trim(pcm: bytes, sample_rate: int, tail: float) -> bytes:
+    """Cut the silence around speech down to ``_LEAD`` in front and ``tail`` behind."""
+    step = 2 * (sample_rate // 100)
+    blocks = range(0, len(pcm), step)
+    loud = [at for at in blocks if audioop.max(pcm[at : at + step], 2) > _SILENCE]
+    if not loud:
+        return b""
+    first = loud[0] - 2 * round(_LEAD * sample_rate)
+    last = loud[-1] + step + 2 * round(tail * sample_rate)
+    return pcm[max(0, first) : last]
