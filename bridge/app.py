@@ -1,0 +1,184 @@
+"""The application: everything of one process, wired.
+
+Threads: making the application starts none, so a server may load it before it forks; the parts
+start theirs when they have something to do, and :meth:`Bridge.close` joins them all.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from flask import Blueprint, Flask, Response
+
+from bridge import logs, media, webhooks
+from bridge.agents import load_agent
+from bridge.call import Call
+from bridge.callcontrol import CallControl
+from bridge.errors import BridgeError
+from bridge.observer import CallObserver
+from bridge.pacer import Pacer
+from bridge.registry import MemoryRegistry, Registry
+from bridge.settings import TO_TAKE_CALLS, Settings
+from bridge.switchboard import Switchboard
+from bridge.workpool import WorkPool
+
+logger = logging.getLogger(__name__)
+
+# gunicorn takes this exit status of a worker as "the application cannot be loaded" and ends,
+# instead of starting the worker again and again.
+LOAD_ERROR = 4
+
+
+class Bridge:
+    """What one process needs to hold calls; ``app.extensions["bridge"]``.
+
+    Attributes:
+        settings: the environment.
+        control: sends the commands.
+        registry: the facts shared with other processes.
+        pacer: sends outbound audio.
+        pool: does the work of webhooks.
+        switchboard: the calls.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        agent: Callable[[Call], object] | None = None,
+        registry: Registry | None = None,
+        observers: Sequence[CallObserver] = (),
+    ) -> None:
+        """Wire the parts; nothing is started.
+
+        Args:
+            settings: the environment.
+            agent: called once per call; ``BRIDGE_AGENT`` if ``None``.
+            registry: the facts shared with other processes; in memory if ``None``.
+            observers: told what happens on every call.
+
+        Raises:
+            SettingsError: what taking calls needs is not set.
+            AgentError: the agent cannot be loaded.
+        """
+        settings.require(*TO_TAKE_CALLS)
+        self.settings = settings
+        agent = load_agent(settings.agent) if agent is None else agent
+        self.control = CallControl.from_settings(settings)
+        self.registry = (
+            MemoryRegistry(grace=settings.grace_seconds) if registry is None else registry
+        )
+        self.pacer = Pacer()
+        self.pool = WorkPool()
+        self.switchboard = Switchboard(
+            settings,
+            self.control,
+            registry=self.registry,
+            pacer=self.pacer,
+            agent=agent,
+            observers=observers,
+        )
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is on its way out and takes no new calls."""
+        return self._draining
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take no new calls and wait for the live ones; blocks until they have ended.
+
+        Webhooks and media sockets of the live calls are still served.
+
+        Args:
+            timeout: seconds after which the calls that are left are hung up;
+                ``BRIDGE_DRAIN_SECONDS`` if ``None``.
+
+        Returns:
+            Whether all calls ended by themselves.
+        """
+        self._draining = True
+        return self.switchboard.drain(self.settings.drain_seconds if timeout is None else timeout)
+
+    def close(self) -> None:
+        """End every call at once and join every thread; may be called twice."""
+        self._draining = True
+        self.pool.close()
+        self.switchboard.close()
+        self.pacer.close()
+        self.control.close()
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    agent: Callable[[Call], object] | None = None,
+    observers: Sequence[CallObserver] = (),
+) -> Flask:
+    """Make the web application; its :class:`Bridge` is ``app.extensions["bridge"]``.
+
+    Args:
+        settings: the environment; the process's own, read now, if ``None``.
+        agent: called once per call; ``BRIDGE_AGENT`` if ``None``.
+        observers: told what happens on every call.
+
+    Raises:
+        SettingsError: variables are missing or wrong; the message lists all of them.
+        AgentError: the agent cannot be loaded.
+    """
+    if settings is None:
+        settings = Settings.from_environ(require=TO_TAKE_CALLS)
+    bridge = Bridge(settings, agent=agent, observers=observers)
+    receiver = webhooks.WebhookReceiver(
+        settings.telnyx_public_key or "",
+        bridge.switchboard.handle,
+        bridge.pool,
+        takes_calls=lambda: not bridge.draining,
+    )
+    app = Flask(__name__, static_folder=None)
+    app.extensions["bridge"] = bridge
+    app.register_blueprint(webhooks.make_blueprint(receiver))
+    app.register_blueprint(media.make_blueprint(bridge.switchboard))
+    app.register_blueprint(_health(bridge))
+    return app
+
+
+def load_app() -> Flask:
+    """Make the application for a web server: from the environment, with its logging.
+
+    What is wrong with the environment or the agent ends the process with one line per problem.
+    """
+    try:
+        settings = Settings.from_environ(require=TO_TAKE_CALLS)
+        logs.set_up(settings)
+        return create_app(settings)
+    except BridgeError as error:
+        give_up(error)
+
+
+def give_up(error: BridgeError) -> NoReturn:
+    """End the process over what its user has to put right, without a traceback."""
+    for line in str(error).splitlines():
+        print(f"bridge: {line}", file=sys.stderr)
+    sys.exit(LOAD_ERROR)
+
+
+def _health(bridge: Bridge) -> Blueprint:
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/healthz")
+    def healthz() -> Response:
+        return Response("alive\n", mimetype="text/plain")
+
+    @blueprint.get("/readyz")
+    def readyz() -> Response:
+        if bridge.draining:
+            return Response("draining\n", 503, mimetype="text/plain")
+        if not bridge.switchboard.accepting:
+            return Response("full\n", 503, mimetype="text/plain")
+        return Response("ready\n", mimetype="text/plain")
+
+    return blueprint

@@ -1,0 +1,130 @@
+"""Run under gunicorn: its log lines among ours, and a SIGTERM that cuts no call.
+
+On SIGTERM gunicorn's threaded worker stops accepting at once, waits for the requests that are under
+way, and is killed by its master when ``graceful_timeout`` is over; it calls no hook of ours before
+the end of that wait.  A call needs more: its webhooks are new requests, ``/readyz`` has to say that
+no new ones are wanted, and someone has to say goodbye in time.  So SIGTERM first drains, and only
+then stops the worker.
+
+Threads: ``drain/bridge``, one per worker process, made after the fork; it sleeps until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import MutableMapping
+from datetime import timedelta
+from queue import SimpleQueue
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from gunicorn import glogging
+
+from telnyx_media.sync.threads import ThreadGroup
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.workers.base import Worker
+
+    from bridge.app import Bridge
+
+logger = logging.getLogger(__name__)
+
+# Seconds between the end of draining and the master's SIGKILL: to hang up the calls that are left,
+# join their threads and let kept-alive connections linger.  25 s of draining and this stay below
+# the 30 s that hosts leave a process.
+CLOSING_SECONDS = 4
+
+# Asked every few seconds by hosts; their access lines are worth nothing unless something is wrong.
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Logger(glogging.Logger):
+    """Gunicorn's log lines, sent through the process's one handler."""
+
+    def setup(self, cfg: Any) -> None:
+        """Take gunicorn's own handlers away again."""
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
+
+    def access(
+        self, resp: Any, req: Any, environ: MutableMapping[str, Any], request_time: timedelta
+    ) -> None:
+        """Log a request, unless it is a health check that went well."""
+        if environ.get("PATH_INFO") in QUIET_PATHS and str(resp.status).startswith("2"):
+            return
+        super().access(resp, req, environ, request_time)
+
+
+class _Drain:
+    """Drains one worker process when SIGTERM comes."""
+
+    def __init__(self, bridge: Bridge, worker: Worker) -> None:
+        self._bridge = bridge
+        self._worker = worker
+        # What to do next: the signal, or None to end without it.  The one queue that a signal
+        # handler may put into.
+        self._orders: SimpleQueue[int | None] = SimpleQueue()
+        self._stop_worker = signal.getsignal(signal.SIGTERM)
+        self._threads = ThreadGroup("bridge")
+        self._threads.spawn("drain", self._run)
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._orders.put(number)
+
+    def _run(self) -> None:
+        number = self._orders.get()
+        if number is None:
+            return
+        logger.info("stopping: taking no new calls, waiting for %d", self._live())
+        try:
+            self._bridge.drain()
+        finally:
+            if callable(self._stop_worker):
+                self._stop_worker(number, None)
+
+    def _live(self) -> int:
+        return len(self._bridge.switchboard.legs())
+
+    def end(self) -> None:
+        """End every call that is left, and the threads."""
+        self._orders.put(None)
+        self._bridge.close()
+        self._threads.join()
+
+
+_drains: dict[int, _Drain] = {}
+
+
+# -- gunicorn's hooks -----------------------------------------------------------------------------
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Tell the application how many threads it really has: the command line may have changed it."""
+    os.environ["BRIDGE_THREADS"] = str(worker.cfg.threads)
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Drain on SIGTERM from now on."""
+    bridge = getattr(worker.wsgi, "extensions", {}).get("bridge")
+    if bridge is not None:
+        _drains[os.getpid()] = _Drain(bridge, worker)
+
+
+def worker_int(worker: Worker) -> None:
+    """Hear no second signal: Ctrl-C reaches the worker directly, and again from its master."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """End what is left: a process lives as long as its request threads, and a call holds one."""
+    worker_int(worker)
+    drain = _drains.pop(os.getpid(), None)
+    if drain is not None:
+        drain.end()

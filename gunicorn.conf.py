@@ -1,0 +1,61 @@
+"""How gunicorn serves the bridge: ``gunicorn wsgi:app`` reads this file by itself.
+
+A call's media WebSocket is one request that lasts as long as the call and holds a thread.
+"""
+
+import logging
+import math
+
+from bridge import logs
+from bridge.app import give_up
+from bridge.errors import BridgeError
+from bridge.server import (  # noqa: F401 - gunicorn finds its hooks here
+    CLOSING_SECONDS,
+    post_fork,
+    post_worker_init,
+    worker_exit,
+    worker_int,
+)
+from bridge.settings import TO_TAKE_CALLS, Settings
+
+try:
+    _settings = Settings.from_environ(require=TO_TAKE_CALLS)
+except BridgeError as _error:
+    give_up(_error)
+logs.set_up(_settings)
+
+bind = f"0.0.0.0:{_settings.port}"
+worker_class = "gthread"
+threads = _settings.threads
+# Connections, those that wait for a thread or a further request included.
+worker_connections = max(1000, 4 * threads)
+
+# A call's webhooks and its media socket must reach the same process as long as what processes
+# share is kept in memory.
+workers = 1
+if _settings.web_concurrency > 1:
+    logging.getLogger("bridge").warning(
+        "running one process, not the %d of WEB_CONCURRENCY: state is kept in memory",
+        _settings.web_concurrency,
+    )
+
+# Seconds without a sign of life of a worker's main thread, which gives one every second whatever
+# its requests do.  It does not limit a request; it ends a process in which nothing moves.
+timeout = 60
+# Draining, then hanging up what is left; the master kills after this.
+graceful_timeout = math.ceil(_settings.drain_seconds) + CLOSING_SECONDS
+# Seconds that a connection waits for another request; also what a stopping worker lingers.
+keepalive = 2
+# A worker that is replaced after so many requests would cut its calls.
+max_requests = 0
+
+# The application is loaded after the fork: no thread of the master's ends up in a worker.
+preload_app = False
+# No file in anybody's home through which the server can be told things.
+control_socket_disable = True
+
+logger_class = "bridge.server.Logger"
+loglevel = _settings.log_level
+accesslog = "-"
+# Neither addresses nor queries; a stream token in the path is masked with all other log lines.
+access_log_format = "%(m)s %(U)s answered %(s)s, %(B)s bytes, %(M)s ms"
