@@ -22,6 +22,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import av
 import av.error
@@ -169,8 +170,8 @@ class Mp3Decoder:
         self._at_head = True
         return pcm
 
-    def _decode(self, packets: Iterable[av.Packet]) -> bytes:
-        out = []
+    def _decode(self, packets: Iterable[av.Packet[Any]]) -> bytes:
+        out: list[bytes] = []
         for packet in packets:
             if not packet.size:
                 continue

@@ -338,7 +338,9 @@ def _to_pcm16(audio: bytes, header: WavHeader) -> bytes:
         return audioop.alaw2lin(audio, 2)
     if header.encoding == "FLOAT":
         values = struct.unpack(f"<{len(audio) // 4}f", audio)
-        clipped = [max(-32768, min(32767, round(v * 32768))) if v == v else 0 for v in values]
+        # What is no number equals not even itself.
+        scaled = (v * 32768 if v == v else 0.0 for v in values)
+        clipped = [round(max(-32768.0, min(32767.0, v))) for v in scaled]
         return struct.pack(f"<{len(clipped)}h", *clipped)
     if width == 1:
         # 8-bit samples are the only unsigned ones.
