@@ -1,0 +1,299 @@
+"""Legs to other people: dial, transfer, refer, and the persons who pick up.
+
+Telnyx: dial, transfer and refer reference pages, and the answering-machine callbacks.
+
+Threads: everything here is called with the carrier's lock held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge.simulator.apierrors import ApiError
+from bridge.simulator.audio import tone
+from bridge.simulator.callees import Callee
+from bridge.simulator.carrier import TIME_LIMIT, Carrier
+from bridge.simulator.fields import Fields
+from bridge.simulator.leg import Leg, leg_codec
+from bridge.simulator.script import Person, Step, parse_script
+from bridge.simulator.stream import StreamOptions
+
+AMD_MODES = (
+    "premium",
+    "premium_ios_call_screening_detection",
+    "detect",
+    "detect_beep",
+    "detect_words",
+    "greeting_end",
+    "disabled",
+)
+# Seconds after the answer at which detection has decided.
+AMD_SECONDS = 1.0
+# What a voicemail box plays before it records.
+BEEP_HERTZ, BEEP_SECONDS = 1000.0, 0.4
+
+# Makes the clips of a script: steps and hertz to PCM by step number.
+Prepare = Callable[[list[Step], int], dict[int, bytes]]
+
+_REFUSALS = {
+    "busy": ("user_busy", "486"),
+    "reject": ("call_rejected", "603"),
+    "unknown": ("not_found", "404"),
+}
+
+
+class Dialler:
+    """Makes outbound legs.
+
+    Attributes:
+        callees: who answers at which number.
+        default: who answers at any other.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        prepare: Prepare,
+        begin_stream: Callable[[Leg, StreamOptions], object],
+        on_leg: Callable[[Leg], None],
+    ) -> None:
+        """Make a dialler.
+
+        Args:
+            carrier: the network.
+            prepare: makes the audio of a callee's script.
+            begin_stream: begins the stream that a dial asked for.
+            on_leg: told of every leg.
+        """
+        self.callees: dict[str, Callee] = {}
+        self.default = Callee()
+        self._carrier = carrier
+        self._prepare = prepare
+        self._begin_stream = begin_stream
+        self._on_leg = on_leg
+        self._clips: dict[str, dict[int, bytes]] = {}
+
+    def add_callee(self, number: str, callee: Callee) -> None:
+        """Say who answers at a number; blocks while its words are synthesised.
+
+        Raises:
+            ScriptError: its script is wrong.
+        """
+        steps = parse_script(callee.script)
+        clips = self._prepare(steps, leg_codec(callee.codec).sample_rate)
+        self._clips[number] = clips
+        self.callees[number] = callee
+
+    # Commands.
+
+    def dial(self, fields: Fields) -> dict[str, Any]:
+        """Dial, and get the answer's data."""
+        connection_id = str(fields.require("connection_id"))
+        if connection_id not in self._carrier.account.applications:
+            raise ApiError(
+                "10015", "The connection_id is not a Call Control application.",
+                pointer="/connection_id",
+            )  # fmt: skip
+        target = fields.body.get("to")
+        numbers = target if isinstance(target, list) and target else [target]
+        addresses = [Fields({"to": number}).address("to") for number in numbers]
+        caller = fields.address("from")
+        client_state = fields.client_state()
+        fields.choice("answering_machine_detection", AMD_MODES, "disabled")
+        stream = fields.stream() if "stream_url" in fields else None
+        linked = self._carrier.legs.get(fields.text("link_to"))
+        legs = [
+            self._ring(
+                caller,
+                address,
+                fields,
+                connection_id=connection_id,
+                session=linked.call_session_id if linked is not None else None,
+                client_state=client_state,
+                stream=stream,
+            )
+            for address in addresses
+        ]
+        summary = legs[0].summary()
+        keys = ("record_type", "call_control_id", "call_leg_id", "call_session_id", "client_state",
+                "is_alive", "start_time")  # fmt: skip
+        return {**{key: summary[key] for key in keys}, "recording_id": None}
+
+    def transfer(self, leg: Leg, fields: Fields) -> None:
+        """Dial a number and bridge it to the leg when it answers."""
+        target = fields.address("to")
+        caller = fields.address("from") if "from" in fields else leg.to_number
+        fields.choice("answering_machine_detection", AMD_MODES, "disabled")
+        leg.park_after_unbridge = fields.text("park_after_unbridge") == "self"
+        state = Fields({"client_state": fields.body.get("target_leg_client_state")}).client_state()
+        if leg.state == "ringing":
+            self._carrier.answered(leg)
+
+        def bridge(other: Leg) -> None:
+            if not leg.ended:
+                self._carrier.join(leg, other)
+            else:
+                self._carrier.end(other, "normal_clearing", "caller")
+
+        self._ring(
+            caller,
+            target,
+            fields,
+            connection_id=leg.connection_id,
+            session=leg.call_session_id,
+            client_state=state,
+            on_answer=bridge,
+        )
+
+    def refer(self, leg: Leg, fields: Fields) -> None:
+        """Ask the person's provider to call somewhere else, after which the leg is over."""
+        callee = self.callees.get(fields.text("sip_address"), self.default)
+        refused = _REFUSALS.get(callee.outcome)
+        self._carrier.emit(leg, "call.refer.started", {"sip_notify_response": 100})
+
+        def done() -> None:
+            with self._carrier.lock:
+                if leg.ended:
+                    return
+                if refused is not None:
+                    fields_ = {"sip_notify_response": int(refused[1])}
+                    self._carrier.emit(leg, "call.refer.failed", fields_)
+                    return
+                self._carrier.emit(leg, "call.refer.completed", {"sip_notify_response": 200})
+                self._carrier.end(leg, "normal_clearing", "caller")
+
+        self._carrier.clock.after(callee.after, done)
+
+    def redirect(self, leg: Leg, fields: Fields) -> None:
+        """Obey the webhook fields of a command for later events of the leg."""
+        if "webhook_url" in fields:
+            leg.route.url = fields.text("webhook_url")
+        urls = fields.body.get("webhook_urls")
+        if isinstance(urls, dict):
+            leg.route.urls = {str(event): str(where[0]) for event, where in urls.items() if where}
+        policies = fields.body.get("webhook_retries_policies")
+        if isinstance(policies, dict):
+            leg.route.retries = {
+                str(event): tuple(ms / 1000 for ms in policy.get("retries_ms", ())[:5])
+                for event, policy in policies.items()
+                if isinstance(policy, dict)
+            }
+
+    # Ringing.
+
+    def _ring(
+        self,
+        caller: str,
+        address: str,
+        fields: Fields,
+        *,
+        connection_id: str,
+        session: str | None,
+        client_state: str | None,
+        stream: StreamOptions | None = None,
+        on_answer: Callable[[Leg], None] | None = None,
+    ) -> Leg:
+        carrier = self._carrier
+        callee = self.callees.get(address, self.default)
+        leg = Leg(
+            direction="outgoing",
+            connection_id=connection_id,
+            from_number=caller,
+            to_number=address,
+            codec=callee.codec,
+            call_session_id=session,
+        )
+        leg.client_state = client_state
+        leg.custom_headers = fields.pairs("custom_headers")
+        leg.caller_name = fields.text("from_display_name")
+        carrier.add(leg)
+        self.redirect(leg, fields)
+        self._on_leg(leg)
+        carrier.initiated(leg)
+        timeout = fields.number("timeout_secs", 5, 600, 30)
+
+        def answer() -> None:
+            with carrier.lock:
+                if leg.state != "ringing":
+                    return
+                leg.person = self._person(leg, callee)
+                carrier.answered(leg)
+                carrier.limit(leg, fields.number("time_limit_secs", 30, TIME_LIMIT, TIME_LIMIT))
+                if stream is not None:
+                    self._begin_stream(leg, stream)
+                self._detect(leg, callee, fields.text("answering_machine_detection"))
+                if on_answer is not None:
+                    on_answer(leg)
+
+        def refuse() -> None:
+            with carrier.lock:
+                cause, sip = _REFUSALS[callee.outcome]
+                carrier.end(leg, cause, "callee", sip=sip)
+
+        def give_up() -> None:
+            with carrier.lock:
+                if leg.state == "ringing":
+                    retry = fields.body.get("retry_on_timeout", True)
+                    carrier.end(leg, "timeout" if retry else "no_answer", "unknown", sip="408")
+
+        if callee.outcome == "answer":
+            carrier.clock.after(callee.after, answer)
+        elif callee.outcome in _REFUSALS:
+            carrier.clock.after(callee.after, refuse)
+        carrier.clock.after(timeout, give_up)
+        return leg
+
+    def _person(self, leg: Leg, callee: Callee) -> Person:
+        steps = parse_script(callee.script)
+        clips = dict(self._clips.get(leg.to_number, {}))
+        if callee.beep:
+            clips[len(steps)] = tone(BEEP_HERTZ, BEEP_SECONDS, leg.rate)
+            steps = [*steps, Step("play", text="beep", when="now")]
+        return Person(
+            steps,
+            clips,
+            leg.packet_bytes,
+            press=lambda key: self._carrier.pressed(leg, key),
+            hang_up=lambda: self._carrier.hung_up(leg),
+        )
+
+    # Answering-machine detection.
+
+    def _detect(self, leg: Leg, callee: Callee, mode: str) -> None:
+        if not mode or mode == "disabled":
+            return
+        premium = mode.startswith("premium")
+        kind = "call.machine.premium" if premium else "call.machine"
+        if premium:
+            self._carrier.emit(leg, f"{kind}.detection.started")
+        human = "human_residence" if premium else "human"
+        result = "machine" if callee.machine else human
+
+        def decided() -> None:
+            with self._carrier.lock:
+                if leg.ended:
+                    return
+                self._carrier.emit(leg, f"{kind}.detection.ended", {"result": result})
+                if callee.machine and mode != "detect":
+                    self._await_greeting(leg, callee, mode, kind)
+
+        self._carrier.clock.after(AMD_SECONDS, decided)
+
+    def _await_greeting(self, leg: Leg, callee: Callee, mode: str, kind: str) -> None:
+        """Announce the end of the greeting once the machine has played it."""
+        with self._carrier.lock:
+            if leg.ended or leg.person is None:
+                return
+            if not leg.person.script_done:
+                self._carrier.clock.after(
+                    0.1, lambda: self._await_greeting(leg, callee, mode, kind)
+                )
+                return
+            if kind.endswith("premium"):
+                result = "beep_detected" if callee.beep else "no_beep_detected"
+            elif callee.beep and mode == "detect_beep":
+                result = "beep_detected"
+            else:
+                result = "ended"
+            self._carrier.emit(leg, f"{kind}.greeting.ended", {"result": result})
