@@ -53,8 +53,8 @@ BACKLOG = 256 * 1024
 # Seconds without the peer taking a byte while some wait.
 STALL = 1.0
 
-# Bytes of the kernel's send buffer, which doubles it.  Left to itself it grows to megabytes, minutes
-# of audio, and a peer that stopped reading would not be noticed.
+# Bytes of the kernel's send buffer, which doubles it.  Left to itself it grows to megabytes, which is
+# minutes of audio, and a peer that stopped reading would not be noticed.
 SEND_BUFFER = 32 * 1024
 
 # Bytes per recv: several frames when the reader was held up.
@@ -235,7 +235,11 @@ class MediaSocket:
         poll = select.poll()
         with contextlib.suppress(ValueError, OSError):
             poll.register(self._socket.fileno(), select.POLLIN)
-            while poll.poll((deadline.remaining() or 0.0) * 1000) and self._read():
+            while (
+                poll.poll((deadline.remaining() or 0.0) * 1000)
+                and self._read()
+                and not deadline.expired
+            ):
                 self._messages.clear()
         with self._lock:
             wake_in, self._wake_in = self._wake_in, -1

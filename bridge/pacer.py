@@ -18,6 +18,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -128,11 +129,9 @@ class Pacer:
         self.close()
 
     def _ring(self) -> None:
-        try:
+        # Refused when it was rung already and not yet heard.
+        with contextlib.suppress(RuntimeError):
             self._bell.release()
-        except RuntimeError:
-            # Rung already, and not yet heard.
-            pass
 
     # The pacer's own thread
 

@@ -24,9 +24,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.segments import PACKET, SPEAKING_RATE, Segment
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
 
 # Seconds.  Sums of floats that mean the same moment differ by less.
 INSTANT = 1e-6
@@ -123,6 +126,16 @@ class Playout:
         self._rate = SPEAKING_RATE
         self.begin()
         self._over = True
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, joinable: bool = True) -> Playout:
+        """Make one by the environment's settings.
+
+        Args:
+            settings: lead and chunk are in them.
+            joinable: whether packets of the leg's codec may be joined.
+        """
+        return cls(lead=settings.lead_ms / 1000, chunk=settings.chunk_ms / 1000, joinable=joinable)
 
     # The reply and its audio
 
@@ -392,3 +405,6 @@ class Playout:
         if not self._ended or self._paused or self.next_due(now) is not None:
             return None
         return self._marks[-1].at + self._grace if self._marks else self._dry_at
+
+
+__all__ = ["PACKET", "Chunk", "Heard", "Mark", "Playout", "Segment"]

@@ -22,97 +22,93 @@ The decisions, in the order in which they come:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.bargein import BargeInWatch
+from bridge.decisions import (
+    BargeIn,
+    Decision,
+    Detector,
+    FalseAlarm,
+    Interrupted,
+    SpeechPaused,
+    SpeechStarted,
+    Turn,
+    TurnEnded,
+    TurnExpected,
+    TurnRevoked,
+    TurnSettings,
+)
+from bridge.endpointing import Utterance
+from bridge.phrases import is_backchannel, is_echo, language_of, words
+from bridge.voicetrack import VoiceTrack
+
 if TYPE_CHECKING:
+    from bridge.settings import Settings
     from telnyx_media.transcripts import Transcript
 
+# Sentences of the agent whose echo may still be recognised.
+ECHO_SENTENCES = 4
 
-@dataclass(frozen=True)
-class Turn:
-    """What the caller said or keyed in until it was the agent's turn.
+# Seconds after the agent's end in which its echo may still be recognised.
+ECHO_LASTS = 2.0
 
-    Attributes:
-        text: what was said; empty for digits.
-        digits: keys pressed; empty for speech.
-        confidence: the recogniser's, 0 to 1; 1 for digits and where none was given.
-        started_at: when it began, on the clock of ``now``.
-        ended_at: when the caller fell silent, on the same clock.
-    """
-
-    text: str = ""
-    digits: str = ""
-    confidence: float = 1.0
-    started_at: float = 0.0
-    ended_at: float = 0.0
+# Seconds.  A "yeah" that was taken for a backchannel was an answer if the agent ends so soon after.
+ANSWER_OVERLAP = 1.5
 
 
-@dataclass(frozen=True)
-class SpeechStarted:
-    """The caller began to speak at ``at``."""
-
-    at: float
-
-
-@dataclass(frozen=True)
-class SpeechPaused:
-    """The caller has been silent since ``at``, long enough to ask for the final transcript."""
-
-    at: float
-
-
-@dataclass(frozen=True)
-class BargeIn:
-    """The caller speaks while the agent does, since ``at``: stop the audio now."""
-
-    at: float
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """The barge-in was one: drop the reply."""
-
-
-@dataclass(frozen=True)
-class FalseAlarm:
-    """The barge-in was none: resume the reply."""
-
-
-@dataclass(frozen=True)
-class TurnExpected:
-    """This may be the turn; begin to think of a reply, but do not say it yet."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True)
-class TurnRevoked:
-    """The caller goes on; forget the turn that was expected."""
-
-
-@dataclass(frozen=True)
-class TurnEnded:
-    """The caller's turn is complete."""
-
-    turn: Turn
-
-
-Decision = (
-    SpeechStarted
-    | SpeechPaused
-    | BargeIn
-    | Interrupted
-    | FalseAlarm
-    | TurnExpected
-    | TurnRevoked
-    | TurnEnded
-)
+def _no_audio() -> bytes:
+    return b""
 
 
 class TurnTaking:
     """The state machine of one leg's conversation."""
+
+    def __init__(
+        self, settings: TurnSettings | None = None, *, audio: Callable[[], bytes] = _no_audio
+    ) -> None:
+        """Begin with nobody speaking.
+
+        Args:
+            settings: how to decide.
+            audio: gets the caller's audio of the turn so far, for ``settings.detector``; called
+                from :meth:`poll`.
+        """
+        self._settings = settings or TurnSettings()
+        self._language = language_of(self._settings.language)
+        self._voice = VoiceTrack(self._settings)
+        self._utterance = Utterance(self._settings, self._voice, audio)
+        self._watch = BargeInWatch(self._settings, self._voice)
+        self._decisions: list[Decision] = []
+        self._pause_due: float | None = None
+        self._expected: Turn | None = None
+        # Digits, and when the first and the last were pressed.
+        self._digits = ""
+        self._digits_from = 0.0
+        self._digits_at = 0.0
+        # What the agent says, and until when its echo may come.
+        self._sentences: deque[list[str]] = deque(maxlen=ECHO_SENTENCES)
+        self._echo_until = float("-inf")
+        # Whether all sound of the utterance was faint beside the agent's.
+        self._faint = True
+        self._backchannel: Turn | None = None
+        self._backchannel_at = 0.0
+        self._quiet_from: float | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> TurnTaking:
+        """Make one by the environment's settings."""
+        return cls(
+            TurnSettings(
+                language=settings.language,
+                endpoint=settings.endpoint_ms / 1000,
+                barge_in=settings.barge_in,
+            )
+        )
+
+    # What the line says
 
     def voice(
         self,
@@ -133,35 +129,136 @@ class TurnTaking:
             playing: how loud the agent is at the caller's ear, ``Playout.level(now)``, if known;
                 with both, speech far below what is played is the agent's echo and no barge-in.
         """
+        if self._quiet_from is None:
+            self._quiet_from = now
+        voice = self._voice
+        speech = probability >= self._settings.speech_level
+        if not speech and voice.idle:
+            return
+        if speech and level is not None and playing is not None:
+            if level < playing - self._settings.echo_margin:
+                probability, speech = 0.0, False
+            else:
+                self._faint = False
+        elif speech:
+            self._faint = False
+        was = voice.speaking
+        if voice.feed(probability, now, seconds):
+            self._began_to_speak()
+        elif was and not voice.speaking:
+            self._fell_silent()
+        if speech and self._watch.triggered:
+            self._raise_alarm(now, voice.run_from)
+            self._judge(now)
 
     def transcript(self, transcript: Transcript, now: float) -> None:
         """Take in what the recogniser says, interim or final."""
+        text = transcript.text.strip()
+        if text and self._is_echo(text, now):
+            text = ""
+        changed = self._utterance.words(
+            text,
+            transcript.confidence,
+            now,
+            final=transcript.is_final,
+            ends=transcript.ends_utterance,
+        )
+        if changed:
+            self._revoke()
+        watch = self._watch
+        if watch.armed and transcript.is_final and text and changed:
+            if self._has_words():
+                # No voice was heard, or it was taken for a cough: the words say otherwise.
+                self._raise_alarm(now, self._utterance.started_at)
+            elif not self._voice.speaking:
+                self._keep_backchannel(now)
+        self._judge(now)
+        if watch.alarm_at is not None and transcript.is_final and text and self._only_listening():
+            self._dismiss(now)
 
     def digit(self, digit: str, now: float) -> None:
-        """Take in a key that the caller pressed."""
+        """Take in a key that the caller pressed; it interrupts the agent if it may be."""
+        if not self._digits:
+            self._digits_from = now
+        self._digits += digit
+        self._digits_at = now
+        if self._watch.armed:
+            self._raise_alarm(now, now)
+        if self._watch.alarm_at is not None:
+            self._confirm(now)
+
+    # What the agent does
 
     def agent_started(self, now: float, *, interruptible: bool = True) -> None:
-        """Take note that the agent begins to speak."""
+        """Take note that the agent begins to speak.
+
+        Args:
+            now: when.
+            interruptible: whether the caller may break in.
+        """
+        self._watch.agent_started(interruptible=interruptible)
+        self._sentences.clear()
+        self._echo_until = float("inf")
+        self._backchannel = None
+        if not self._utterance.open:
+            self._faint = True
 
     def agent_says(self, text: str) -> None:
         """Take note of a sentence that the agent speaks, by which its echo is known."""
+        self._sentences.append(words(text))
 
     def agent_stopped(self, now: float) -> None:
         """Take note that the agent has spoken to its end, or was stopped otherwise."""
+        if not self._watch.agent_speaking:
+            return
+        self._watch.agent_stopped()
+        self._lost_the_floor(now)
+        answer, self._backchannel = self._backchannel, None
+        if answer is not None and now - self._backchannel_at <= ANSWER_OVERLAP:
+            self._decisions.append(TurnEnded(answer))
+
+    def _lost_the_floor(self, now: float) -> None:
+        self._echo_until = now + ECHO_LASTS
+        self._quiet_from = now
+
+    # What follows
 
     def poll(self, now: float) -> list[Decision]:
         """Take the decisions that are due, in order."""
-        raise NotImplementedError
+        was = self._voice.speaking
+        self._voice.settle(now)
+        if was and not self._voice.speaking:
+            self._fell_silent()
+        if self._pause_due is not None and self._pause_due <= now:
+            self._pause_due = None
+            if self._utterance.waits_for_text:
+                self._decisions.append(SpeechPaused(self._voice.last_at))
+        self._poll_alarm(now)
+        self._poll_digits(now)
+        self._poll_utterance(now)
+        decisions, self._decisions = self._decisions, []
+        return decisions
 
     @property
     def deadline(self) -> float | None:
         """When to poll next if nothing happens before; ``None`` if there is nothing to wait for."""
-        raise NotImplementedError
+        if self._decisions:
+            return float("-inf")
+        if not (self._utterance.open or self._digits or self._voice.speaking):
+            return None if self._watch.alarm_at is None else self._alarm_ends_at()
+        dues = [
+            self._voice.pauses_at,
+            self._pause_due,
+            self._alarm_ends_at(),
+            self._digits_at + self._settings.digit_wait if self._digits else None,
+            *self._utterance_dues(),
+        ]
+        return min((due for due in dues if due is not None), default=None)
 
     @property
     def caller_speaking(self) -> bool:
         """Whether the caller's voice is heard."""
-        raise NotImplementedError
+        return self._voice.speaking
 
     @property
     def quiet_since(self) -> float | None:
@@ -170,4 +267,138 @@ class TurnTaking:
         Noise that the detector takes for a voice does not count: only words, digits and the agent
         do.
         """
-        raise NotImplementedError
+        if self._watch.agent_speaking or self._utterance.text or self._digits:
+            return None
+        return self._quiet_from
+
+    # The voice
+
+    def _began_to_speak(self) -> None:
+        at = self._voice.run_from
+        self._utterance.sound(at)
+        self._pause_due = None
+        self._decisions.append(SpeechStarted(at))
+        self._revoke()
+
+    def _fell_silent(self) -> None:
+        self._pause_due = self._voice.last_at + self._settings.endpoint / 2
+
+    # Barge-in
+
+    def _raise_alarm(self, now: float, at: float) -> None:
+        self._watch.raise_alarm(now, at)
+        self._decisions.append(BargeIn(at))
+
+    def _confirm(self, now: float) -> None:
+        self._watch.confirm()
+        self._lost_the_floor(now)
+        self._decisions.append(Interrupted())
+
+    def _dismiss(self, now: float) -> None:
+        """Let the agent go on, and keep what the caller said in case it was an answer."""
+        self._watch.dismiss()
+        self._decisions.append(FalseAlarm())
+        self._keep_backchannel(now)
+
+    def _keep_backchannel(self, now: float) -> None:
+        if self._utterance.text:
+            self._backchannel, self._backchannel_at = self._take(now), now
+
+    def _judge(self, now: float) -> None:
+        """Make the alarm an interruption if there are words enough."""
+        if self._watch.alarm_at is not None and self._has_words():
+            self._confirm(now)
+
+    def _has_words(self) -> bool:
+        text = self._utterance.text
+        return len(words(text)) >= max(1, self._settings.min_words) and not is_backchannel(
+            text, self._language
+        )
+
+    def _only_listening(self) -> bool:
+        return not self._voice.speaking and is_backchannel(self._utterance.text, self._language)
+
+    def _alarm_ends_at(self) -> float | None:
+        if self._watch.alarm_at is None:
+            return None
+        return self._watch.gives_up_at(some_words=bool(self._utterance.text))
+
+    def _poll_alarm(self, now: float) -> None:
+        ends_at = self._alarm_ends_at()
+        if ends_at is not None and ends_at <= now:
+            self._dismiss(now)
+
+    def _is_echo(self, text: str, now: float) -> bool:
+        if now > self._echo_until or not self._sentences:
+            return False
+        said = [word for sentence in self._sentences for word in sentence]
+        return is_echo(text, said, any_length=self._faint)
+
+    # Turns
+
+    def _poll_digits(self, now: float) -> None:
+        if not self._digits:
+            return
+        ended = self._digits.endswith(self._settings.digit_end) and self._settings.digit_end
+        if ended or self._digits_at + self._settings.digit_wait <= now:
+            turn = Turn(digits=self._digits, started_at=self._digits_from, ended_at=self._digits_at)
+            self._digits = ""
+            self._quiet_from = now
+            self._decisions.append(TurnEnded(turn))
+
+    def _utterance_dues(self) -> list[float | None]:
+        if self._watch.alarm_at is not None:
+            return []
+        expected = None if self._expected is not None else self._utterance.expected_at()
+        return [expected, self._utterance.ends_at()]
+
+    def _poll_utterance(self, now: float) -> None:
+        # An alarm is decided first: what the caller said may be a backchannel.
+        if not self._utterance.open or self._watch.alarm_at is not None:
+            return
+        self._utterance.ask_detector(now)
+        ends_at = self._utterance.ends_at()
+        if ends_at is not None and ends_at <= now:
+            self._end_utterance(now)
+            return
+        expected_at = self._utterance.expected_at()
+        if self._expected is None and expected_at is not None and expected_at <= now:
+            self._expected = self._utterance.turn()
+            self._decisions.append(TurnExpected(self._expected))
+
+    def _end_utterance(self, now: float) -> None:
+        turn = self._take(now)
+        if not turn.text:
+            return
+        if self._watch.agent_speaking and is_backchannel(turn.text, self._language):
+            self._backchannel, self._backchannel_at = turn, now
+            return
+        self._expected = None
+        self._quiet_from = now
+        self._decisions.append(TurnEnded(turn))
+
+    def _take(self, now: float) -> Turn:
+        self._faint = True
+        return self._utterance.take(now)
+
+    def _revoke(self) -> None:
+        if self._expected is not None:
+            self._expected = None
+            self._decisions.append(TurnRevoked())
+
+
+__all__ = [
+    "BargeIn",
+    "Decision",
+    "Detector",
+    "FalseAlarm",
+    "Interrupted",
+    "SpeechPaused",
+    "SpeechStarted",
+    "Turn",
+    "TurnEnded",
+    "TurnExpected",
+    "TurnRevoked",
+    "TurnSettings",
+    "TurnTaking",
+]

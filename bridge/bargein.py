@@ -1,0 +1,100 @@
+"""Whether the caller breaks in on the agent, and whether they meant to.
+
+Sound stops the agent within a tenth of a second; whether it was a wish to speak is known only from
+words, which come later.  So each barge-in is decided: by words it becomes an interruption, by their
+absence a false alarm, after which the agent goes on.
+
+Pure: ``now`` is an argument.
+
+Rules of this module:
+
+1. One alarm at a time, and each ends in a decision, within ``alarm_limit``.
+2. Each false alarm in a reply doubles the speech that the next one takes: an echo or a noisy room
+   stops the agent once, not at every sentence.  A voice that went on to the limit without a word
+   does not stop it again in this reply.
+3. Words decide also without an alarm: a recogniser that comes late still makes an interruption.
+"""
+
+from __future__ import annotations
+
+from bridge.decisions import TurnSettings
+from bridge.voicetrack import VoiceTrack
+
+# Seconds.  However many false alarms, so much speech always stops the agent.
+MOST_SPEECH = 0.8
+
+
+class BargeInWatch:
+    """Watches for the caller while the agent speaks.
+
+    Attributes:
+        agent_speaking: whether the agent has the floor, even if an alarm has stopped its audio.
+        alarm_at: when the voice began that raised the alarm which is being decided, or ``None``.
+    """
+
+    def __init__(self, settings: TurnSettings, voice: VoiceTrack) -> None:
+        self.agent_speaking = False
+        self.alarm_at: float | None = None
+        self._settings = settings
+        self._voice = voice
+        self._interruptible = False
+        self._raised_at = 0.0
+        self._false_alarms = 0
+        self._only_words = False
+
+    @property
+    def armed(self) -> bool:
+        """Whether a voice or a word would stop the agent."""
+        return self.agent_speaking and self._interruptible and self.alarm_at is None
+
+    def agent_started(self, *, interruptible: bool) -> None:
+        """Begin to watch."""
+        self.agent_speaking = True
+        self.alarm_at = None
+        self._only_words = False
+        self._interruptible = interruptible and self._settings.barge_in
+        # The room is no quieter than in the last reply, but may be by the next.
+        self._false_alarms = max(0, self._false_alarms - 1)
+
+    def agent_stopped(self) -> None:
+        """Cease to watch."""
+        self.agent_speaking = False
+        self.alarm_at = None
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the voice has gone on for long enough to stop the agent."""
+        needed = self._settings.min_speech * 2**self._false_alarms
+        return self.armed and not self._only_words and self._voice.run >= min(needed, MOST_SPEECH)
+
+    def raise_alarm(self, now: float, at: float) -> None:
+        """Stop the agent; a decision will follow."""
+        self.alarm_at = at
+        self._raised_at = now
+
+    def confirm(self) -> None:
+        """Make it an interruption: the agent has lost the floor."""
+        self.agent_stopped()
+        self._false_alarms = 0
+
+    def dismiss(self) -> None:
+        """Make it a false alarm: the agent goes on."""
+        self.alarm_at = None
+        self._false_alarms += 1
+        self._only_words = self._voice.speaking
+        self._voice.forget_run()
+
+    def gives_up_at(self, *, some_words: bool) -> float:
+        """Tell when an alarm that has brought no words is a false one.
+
+        Args:
+            some_words: whether the recogniser has brought any text, too little to decide.
+        """
+        assert self.alarm_at is not None
+        limit = self._raised_at + self._settings.alarm_limit
+        if self._voice.speaking:
+            return limit
+        length = self._voice.last_at - self.alarm_at
+        short = length <= self._settings.short_sound and not some_words
+        wait = self._settings.short_wait if short else self._settings.words_wait
+        return min(limit, max(self._voice.last_at, self._raised_at) + wait)

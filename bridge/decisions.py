@@ -1,0 +1,150 @@
+"""What turn-taking decides, what a turn is, and the settings it decides by.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the caller said or keyed in until it was the agent's turn.
+
+    Attributes:
+        text: what was said; empty for digits.
+        digits: keys pressed; empty for speech.
+        confidence: the recogniser's, 0 to 1; 1 for digits and where none was given.
+        started_at: when it began, on the clock of ``now``.
+        ended_at: when the caller fell silent, on the same clock.
+    """
+
+    text: str = ""
+    digits: str = ""
+    confidence: float = 1.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    """The caller began to speak at ``at``."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class SpeechPaused:
+    """The caller has been silent since ``at``, long enough to ask for the final transcript."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class BargeIn:
+    """The caller speaks while the agent does, since ``at``: stop the audio now."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The barge-in was one: drop the reply."""
+
+
+@dataclass(frozen=True)
+class FalseAlarm:
+    """The barge-in was none: resume the reply."""
+
+
+@dataclass(frozen=True)
+class TurnExpected:
+    """This may be the turn; begin to think of a reply, but do not say it yet."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class TurnRevoked:
+    """The caller goes on; forget the turn that was expected."""
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    """The caller's turn is complete."""
+
+    turn: Turn
+
+
+Decision = (
+    SpeechStarted
+    | SpeechPaused
+    | BargeIn
+    | Interrupted
+    | FalseAlarm
+    | TurnExpected
+    | TurnRevoked
+    | TurnEnded
+)
+
+Detector = Callable[[bytes, str], "bool | float"]
+"""Judge whether a turn is over, from its audio and its text so far.
+
+``True`` ends it, ``False`` waits as after a hesitation; a number is the probability that it is over
+and shortens or lengthens the wait.
+"""
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """How turn-taking decides; times in seconds.
+
+    Attributes:
+        language: of the caller, ``"en-US"``.
+        endpoint: silence that ends a turn.
+        endpointing: what ends a turn: the ``"silence"`` of the voice activity detector, the
+            ``"engine"``'s own end-of-speech events, or ``"either"``, whichever comes first.
+        complete: part of ``endpoint`` that is enough after a complete phrase.
+        hesitation: times ``endpoint`` that are waited after "um", "and" or a trailing comma.
+        number: times ``endpoint`` that are waited in the middle of a number.
+        expect: silence after which a turn is expected, for a reply begun early; ``None``: never.
+        detector: judges whether a turn is over; replaces the rules above.
+        transcript_wait: how long a turn waits for its transcript beyond its end.
+        digit_wait: silence of the keys that ends a turn of digits.
+        digit_end: key that ends it at once.
+        barge_in: whether the caller may interrupt the agent at all.
+        min_speech: speech that stops the agent. Three windows of 32 ms; a click fills one or two.
+        min_words: words that make an interruption.
+        short_sound: speech up to this length may be a cough.
+        short_wait: how long words are waited for after such a sound.
+        words_wait: the same after longer speech.
+        alarm_limit: how long the agent is kept silent by a voice that brings no words.
+        speech_level: probability from which a window counts as speech.
+        silence_level: probability below which speech has paused.
+        echo_margin: dB; a voice that much below what the agent plays is the agent's echo.
+    """
+
+    language: str = "en-US"
+    endpoint: float = 0.5
+    endpointing: Literal["silence", "engine", "either"] = "silence"
+    complete: float = 0.7
+    hesitation: float = 2.4
+    number: float = 3.0
+    expect: float | None = None
+    detector: Detector | None = None
+    transcript_wait: float = 1.0
+    digit_wait: float = 1.5
+    digit_end: str = "#"
+    barge_in: bool = True
+    min_speech: float = 0.09
+    min_words: int = 1
+    short_sound: float = 0.5
+    short_wait: float = 0.25
+    words_wait: float = 0.8
+    alarm_limit: float = 4.0
+    speech_level: float = 0.5
+    silence_level: float = 0.35
+    echo_margin: float = 12.0
