@@ -7,7 +7,6 @@ import logging
 import math
 
 from bridge import logs
-from bridge.app import give_up
 from bridge.errors import BridgeError
 from bridge.server import (  # noqa: F401 - gunicorn finds its hooks here
     CLOSING_SECONDS,
@@ -21,7 +20,7 @@ from bridge.settings import TO_TAKE_CALLS, Settings
 try:
     _settings = Settings.from_environ(require=TO_TAKE_CALLS)
 except BridgeError as _error:
-    give_up(_error)
+    logs.give_up(_error)
 logs.set_up(_settings)
 
 bind = f"0.0.0.0:{_settings.port}"

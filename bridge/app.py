@@ -7,9 +7,7 @@ start theirs when they have something to do, and :meth:`Bridge.close` joins them
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from flask import Blueprint, Flask, Response
 
@@ -24,12 +22,9 @@ from bridge.registry import MemoryRegistry, Registry
 from bridge.settings import TO_TAKE_CALLS, Settings
 from bridge.switchboard import Switchboard
 from bridge.workpool import WorkPool
+from telnyx_media.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
-
-# gunicorn takes this exit status of a worker as "the application cannot be loaded" and ends,
-# instead of starting the worker again and again.
-LOAD_ERROR = 4
 
 
 class Bridge:
@@ -128,6 +123,7 @@ def create_app(
     Raises:
         SettingsError: variables are missing or wrong; the message lists all of them.
         AgentError: the agent cannot be loaded.
+        ConfigurationError: an option of the speech services is wrong.
     """
     if settings is None:
         settings = Settings.from_environ(require=TO_TAKE_CALLS)
@@ -155,15 +151,8 @@ def load_app() -> Flask:
         settings = Settings.from_environ(require=TO_TAKE_CALLS)
         logs.set_up(settings)
         return create_app(settings)
-    except BridgeError as error:
-        give_up(error)
-
-
-def give_up(error: BridgeError) -> NoReturn:
-    """End the process over what its user has to put right, without a traceback."""
-    for line in str(error).splitlines():
-        print(f"bridge: {line}", file=sys.stderr)
-    sys.exit(LOAD_ERROR)
+    except (BridgeError, ConfigurationError) as error:
+        logs.give_up(error)
 
 
 def _health(bridge: Bridge) -> Blueprint:

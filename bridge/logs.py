@@ -22,7 +22,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, MutableMapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from bridge.redaction import redact
 
@@ -35,6 +35,10 @@ else:
     # These take no type argument at run time before Python 3.11.
     _Adapter = logging.LoggerAdapter
     _StreamHandler = logging.StreamHandler
+
+# gunicorn takes this exit status of a worker as "the application cannot be loaded" and ends,
+# instead of starting the worker again and again.
+LOAD_ERROR = 4
 
 # The loggers that follow LOG_LEVEL down to debug.
 OURS = ("bridge", "telnyx_media")
@@ -152,3 +156,10 @@ def set_up(settings: Settings, *, stream: IO[str] | None = None) -> None:
     # The agent's own package is the developer's, and follows LOG_LEVEL as well.
     for name in (*OURS, settings.agent.partition(":")[0].partition(".")[0]):
         logging.getLogger(name).setLevel(level)
+
+
+def give_up(error: Exception) -> NoReturn:
+    """End the process over what its user has to put right: one line per problem, no traceback."""
+    for line in str(error).splitlines():
+        print(f"bridge: {line}", file=sys.stderr)
+    sys.exit(LOAD_ERROR)

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Seconds between the end of draining and the master's SIGKILL: to hang up the calls that are left,
-# join their threads and let kept-alive connections linger.  25 s of draining and this stay below
-# the 30 s that hosts leave a process.
-CLOSING_SECONDS = 4
+# join their threads and let kept-alive connections linger.  It takes two of them as a rule, and so
+# 25 s of draining stay below the 30 s that hosts leave a process.
+CLOSING_SECONDS = 8
 
 # Asked every few seconds by hosts; their access lines are worth nothing unless something is wrong.
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
