@@ -8,8 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.loopback import PATIENCE
+
+# How long one example takes is no part of any property; the machine has other things to do.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)
