@@ -49,6 +49,17 @@ CAUSES = {
     "unspecified": "480",
 }
 
+# Events whose payload has no ``from`` and ``to``; that of a recording lacks even the
+# ``call_control_id`` (Telnyx: callback pages and the types of its Python SDK).
+_WITHOUT_NUMBERS = (
+    "streaming.",
+    "call.playback.",
+    "call.speak.",
+    "call.recording.",
+    "call.enqueued",
+    "call.dequeued",
+)
+
 
 class Carrier:
     """Every leg of one simulator.
@@ -124,7 +135,12 @@ class Carrier:
     def emit(self, leg: Leg, event_type: str, fields: dict[str, Any] | None = None) -> None:
         """Send a webhook about a leg."""
         leg.log("webhook", event_type=event_type)
-        payload = leg.common() | (fields or {})
+        payload = leg.common()
+        if event_type.startswith(_WITHOUT_NUMBERS):
+            del payload["from"], payload["to"]
+        if event_type == "call.recording.saved":
+            del payload["call_control_id"]
+        payload |= fields or {}
         self.webhooks.emit(leg.call_control_id, event_type, payload, leg.route)
         self.notify()
 
@@ -331,21 +347,17 @@ class Carrier:
         recording.ended_at = timestamp()
         self.recordings[recording.recording_id] = recording
         url = f"{self.public_url}/simulator/recordings/{recording.recording_id}"
-        urls = {recording.format: f"{url}.{recording.format}"}
-        payload = leg.common()
-        # Telnyx's type of this event has no call_control_id, and neither has this one.
-        del payload["call_control_id"]
-        payload |= {
-            "recording_id": recording.recording_id,
-            "channels": recording.channels,
-            "recording_started_at": recording.started_at,
-            "recording_ended_at": recording.ended_at,
-            "recording_urls": urls,
-            "public_recording_urls": {},
-        }
-        leg.log("webhook", event_type="call.recording.saved")
-        self.webhooks.emit(leg.call_control_id, "call.recording.saved", payload, leg.route)
-        self.notify()
+        self.emit(
+            leg,
+            "call.recording.saved",
+            {
+                "channels": recording.channels,
+                "recording_started_at": recording.started_at,
+                "recording_ended_at": recording.ended_at,
+                "recording_urls": {recording.format: f"{url}.{recording.format}"},
+                "public_recording_urls": {},
+            },
+        )
 
     # Where the server can be reached; set once it listens.
     public_url = ""
@@ -403,6 +415,10 @@ class Carrier:
             self._emit_cost(leg)
         if other is not None and not other.ended and not other.park_after_unbridge:
             self.end(other, "normal_clearing", source)
+        far, leg.far = leg.far, None
+        if far is not None:
+            # It is the same person's phone: what ends one side ends the other, for the same reason.
+            self.end(far, cause, source, sip=sip)
         self.notify()
 
     def _emit_hangup(self, leg: Leg, sip: str) -> None:
@@ -462,4 +478,14 @@ class Carrier:
     def leave_queue(self, leg: Leg, reason: str) -> None:
         """Take a leg out of the queue it waits in."""
         name, leg.queue_name = leg.queue_name, None
-        self.emit(leg, "call.dequeued", {"queue": name, "queue_position": 1, "reason": reason})
+        waited = time.monotonic() - leg.queued_at
+        self.emit(
+            leg,
+            "call.dequeued",
+            {
+                "queue": name,
+                "queue_position": 1,
+                "reason": reason,
+                "wait_time_secs": int(waited),
+            },
+        )

@@ -269,6 +269,7 @@ class Commands:
         name = str(fields.require("queue_name"))
         limit = fields.number("max_wait_time_secs", 0, 86400, 0)
         leg.queue_name = name
+        leg.queued_at = time.monotonic()
         position = sum(x.queue_name == name for x in self._carrier.legs.values())
         self._carrier.emit(
             leg,

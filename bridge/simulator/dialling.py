@@ -18,6 +18,7 @@ from bridge.simulator.fields import Fields
 from bridge.simulator.leg import Leg, leg_codec
 from bridge.simulator.script import Person, Step, parse_script
 from bridge.simulator.stream import StreamOptions
+from bridge.simulator.trunk import join_trunk
 
 AMD_MODES = (
     "premium",
@@ -28,6 +29,8 @@ AMD_MODES = (
     "greeting_end",
     "disabled",
 )
+# Seconds for which a call to one of the account's own numbers rings.
+RING_SECONDS = 60.0
 # Seconds after the answer at which detection has decided.
 AMD_SECONDS = 1.0
 # What a voicemail box plays before it records.
@@ -103,6 +106,13 @@ class Dialler:
         fields.choice("answering_machine_detection", AMD_MODES, "disabled")
         stream = fields.stream() if "stream_url" in fields else None
         linked = self._carrier.legs.get(fields.text("link_to"))
+        on_answer = None
+        if fields.body.get("bridge_on_answer"):
+            if linked is None or linked.ended:
+                raise ApiError(
+                    "10004", "bridge_on_answer needs a live link_to.", pointer="/link_to"
+                )
+            on_answer = self._bridge_to(linked)
         legs = [
             self._ring(
                 caller,
@@ -112,6 +122,7 @@ class Dialler:
                 session=linked.call_session_id if linked is not None else None,
                 client_state=client_state,
                 stream=stream,
+                on_answer=on_answer,
             )
             for address in addresses
         ]
@@ -130,12 +141,6 @@ class Dialler:
         if leg.state == "ringing":
             self._carrier.answered(leg)
 
-        def bridge(other: Leg) -> None:
-            if not leg.ended:
-                self._carrier.join(leg, other)
-            else:
-                self._carrier.end(other, "normal_clearing", "caller")
-
         self._ring(
             caller,
             target,
@@ -143,8 +148,17 @@ class Dialler:
             connection_id=leg.connection_id,
             session=leg.call_session_id,
             client_state=state,
-            on_answer=bridge,
+            on_answer=self._bridge_to(leg),
         )
+
+    def _bridge_to(self, leg: Leg) -> Callable[[Leg], None]:
+        def bridge(other: Leg) -> None:
+            if leg.ended:
+                self._carrier.end(other, "normal_clearing", "caller")
+            else:
+                self._carrier.join(leg, other)
+
+        return bridge
 
     def refer(self, leg: Leg, fields: Fields) -> None:
         """Ask the person's provider to call somewhere else, after which the leg is over."""
@@ -213,13 +227,17 @@ class Dialler:
         carrier.initiated(leg)
         timeout = fields.number("timeout_secs", 5, 600, 30)
 
+        limit = fields.number("time_limit_secs", 30, TIME_LIMIT, TIME_LIMIT)
+
         def answer() -> None:
             with carrier.lock:
                 if leg.state != "ringing":
                     return
-                leg.person = self._person(leg, callee)
+                if leg.person is None:
+                    leg.person = self._person(leg, callee)
                 carrier.answered(leg)
-                carrier.limit(leg, fields.number("time_limit_secs", 30, TIME_LIMIT, TIME_LIMIT))
+                carrier.limit(leg, limit)
+                leg.keys_heard += fields.text("send_digits_on_answer")
                 if stream is not None:
                     self._begin_stream(leg, stream)
                 self._detect(leg, callee, fields.text("answering_machine_detection"))
@@ -237,12 +255,32 @@ class Dialler:
                     retry = fields.body.get("retry_on_timeout", True)
                     carrier.end(leg, "timeout" if retry else "no_answer", "unknown", sip="408")
 
-        if callee.outcome == "answer":
+        if carrier.account.is_own(address):
+            self._ring_home(leg, answer)
+        elif callee.outcome == "answer":
             carrier.clock.after(callee.after, answer)
         elif callee.outcome in _REFUSALS:
             carrier.clock.after(callee.after, refuse)
         carrier.clock.after(timeout, give_up)
         return leg
+
+    def _ring_home(self, leg: Leg, answer: Callable[[], None]) -> None:
+        """Let a leg to one of the account's own numbers come in again as an inbound call."""
+        application = self._carrier.account.owner_of(leg.to_number)
+        assert application is not None  # is_own() said so
+        inbound = Leg(
+            direction="incoming",
+            connection_id=application.id,
+            from_number=leg.from_number,
+            to_number=leg.to_number,
+            codec=leg.codec,
+        )
+        inbound.custom_headers = leg.custom_headers
+        inbound.caller_name = leg.caller_name
+        leg.person, inbound.person = join_trunk(leg, inbound, answer)
+        leg.far, inbound.far = inbound, leg
+        self._on_leg(inbound)
+        self._carrier.arrive(inbound, RING_SECONDS)
 
     def _person(self, leg: Leg, callee: Callee) -> Person:
         steps = parse_script(callee.script)

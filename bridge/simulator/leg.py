@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bridge.simulator.recordings import Recording
     from bridge.simulator.script import Person
     from bridge.simulator.stream import MediaStream
+    from bridge.simulator.trunk import Trunk
 
 # Packets that may wait between two bridged legs; more would be a delay that only grows.
 PIPE_LIMIT = 5
@@ -139,7 +140,9 @@ class Leg:
         self.hangup_source = ""
         self.ticks = 0
 
-        self.person: Person | None = None
+        self.person: Person | Trunk | None = None
+        # The leg at the other end of a call from one of the account's numbers to another.
+        self.far: Leg | None = None
         self.stream: MediaStream | None = None
         self.streams: list[MediaStream] = []
         self.prompts: Prompts | None = None
@@ -149,6 +152,7 @@ class Leg:
         self.from_peer: Pipe | None = None
         self.park_after_unbridge = False
         self.queue_name: str | None = None
+        self.queued_at = 0.0
         self.commanded = False
 
         self.events: list[Event] = []
@@ -169,7 +173,8 @@ class Leg:
 
     def at(self, now: float | None = None) -> float:
         """Get a point of the monotonic clock as seconds on the leg's time line."""
-        return round((time.monotonic() if now is None else now) - self.begun_at, 4)
+        # A leg begins on the clock's next point, a few milliseconds after its first webhook.
+        return max(0.0, round((time.monotonic() if now is None else now) - self.begun_at, 4))
 
     def log(self, what: str, **details: Any) -> None:
         """Write down that something happened now."""

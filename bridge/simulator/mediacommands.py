@@ -80,9 +80,8 @@ class MediaCommands:
         except UnsupportedCodec as error:
             raise ApiError("90046", str(error)) from None
 
-    def _streaming_start(self, leg: Leg, fields: Fields) -> dict[str, Any]:
-        stream = self.begin_stream(leg, fields.stream())
-        return {"stream_id": stream.stream_id}
+    def _streaming_start(self, leg: Leg, fields: Fields) -> None:
+        self.begin_stream(leg, fields.stream())
 
     def _streaming_stop(self, leg: Leg, fields: Fields) -> None:
         wanted = fields.text("stream_id")
