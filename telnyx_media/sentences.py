@@ -47,10 +47,13 @@ _CLAUSE = re.compile(r"(?:[,;:،؛](?=\s)|\s[–—-](?=\s)|[—、，；：])[\
 _CLOSERS = "\"'”’)]}»›」』）】*_"  # noqa: RUF001
 _ASCII_ENDS = ".!?…"
 
-# Ends of which sentencex does not know that they are none: single letters, and what stands before
-# a number or a name.
+# Full stops of which sentencex does not know in every case that they end nothing: behind single
+# letters, titles and what introduces an example; and, before a number, behind what counts or names.
 _NO_END = re.compile(
-    r"(?:^|[\s(\"'])(?:[^\W\d_I]|apt|approx|ext|ste|tel|nr|no|art|fig|pos)\.\s*$", re.IGNORECASE
+    r"(?:^|[\s(\"'])(?:[^\W\d_I]|dr|mr|mrs|ms|prof|e\.\s?g|i\.\s?e|z\.\s?b)\.$", re.IGNORECASE
+)
+_NO_END_BEFORE_NUMBER = re.compile(
+    r"(?:^|[\s(\"'])(?:apt|approx|art|ca|ext|fig|no|nr|pos|ste|tel)\.$", re.IGNORECASE
 )
 
 # Items of a list stand on lines of their own, with or without a full stop.
@@ -144,6 +147,8 @@ def _is_end(head: str, rest: str, *, final: bool) -> bool:
     if mark != ".":
         return True
     if _NO_END.search(body):
+        return False
+    if rest.lstrip()[0].isdigit() and _NO_END_BEFORE_NUMBER.search(body):
         return False
     return final or _WHOLE_WORD.match(rest) is not None
 
