@@ -85,8 +85,10 @@ class _Drain:
         try:
             self._bridge.drain()
         finally:
+            # Stopping waits for the requests that are under way, and closing ends them.
             if callable(self._stop_worker):
                 self._stop_worker(number, None)
+            self._bridge.close()
 
     def _live(self) -> int:
         return len(self._bridge.switchboard.legs())
