@@ -32,9 +32,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge import urls
+from bridge import values
 from bridge.errors import SettingsError
-from bridge.signatures import load_public_key
 
 # What taking calls needs (the web application); other commands need less.
 TO_TAKE_CALLS = ("telnyx_api_key", "telnyx_public_key", "public_url")
@@ -68,65 +67,12 @@ RESERVED_SHARE = 8
 RESERVED_LEAST = 4
 
 
-def _words(value: object) -> object:
-    """Split a comma list; drop empty entries."""
-    if isinstance(value, str):
-        return tuple(word for word in (part.strip() for part in value.split(",")) if word)
-    return value
-
-
-def _choice(value: object, allowed: Iterable[str]) -> object:
-    """Find a name in ``allowed`` whatever its case."""
-    if not isinstance(value, str):
-        return value
-    names = list(allowed)
-    for name in names:
-        if name.lower() == value.strip().lower():
-            return name
-    raise ValueError(f"{value!r} is not one of {', '.join(names)}")
-
-
 def _engines(value: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(_choice(name, STT_ENGINES)) for name in value)
+    return tuple(str(values.choice(name, STT_ENGINES)) for name in value)
 
 
-def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise ValueError("name at least one")
-    return value
-
-
-def _on_off(value: object) -> object:
-    """Read a switch: on/off, true/false, yes/no, 1/0."""
-    if not isinstance(value, str):
-        return value
-    word = value.strip().lower()
-    if word in ("on", "true", "yes", "1"):
-        return True
-    if word in ("off", "false", "no", "0"):
-        return False
-    raise ValueError(f"{value!r} is neither on nor off")
-
-
-def _agent(value: str) -> str:
-    module, colon, name = value.strip().partition(":")
-    names = [*module.split("."), *name.split(".")]
-    if not colon or not all(part.isidentifier() for part in names):
-        raise ValueError(f"{value!r} is not module:callable, like mypackage.agent:answer")
-    return value.strip()
-
-
-def _public_key(value: str) -> str:
-    load_public_key(value)
-    return value.strip()
-
-
-def _directory(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_not_empty)]
-Switch = Annotated[bool, BeforeValidator(_on_off)]
+Words = Annotated[tuple[str, ...], BeforeValidator(values.words), AfterValidator(values.not_empty)]
+Switch = Annotated[bool, BeforeValidator(values.on_off)]
 
 
 class Settings(BaseSettings):
@@ -143,39 +89,39 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    telnyx_api_key: SecretStr | None = Field(
+    telnyx_api_key: Annotated[SecretStr, AfterValidator(values.header_value)] | None = Field(
         None,
         alias="TELNYX_API_KEY",
         description="API v2 key for commands, speech-to-text and text-to-speech; "
         "in Mission Control under Keys & Credentials",
     )
-    telnyx_public_key: Annotated[str, AfterValidator(_public_key)] | None = Field(
+    telnyx_public_key: Annotated[str, AfterValidator(values.public_key)] | None = Field(
         None,
         alias="TELNYX_PUBLIC_KEY",
         description="base64 Ed25519 key that webhooks are signed with; "
         "in Mission Control under Keys & Credentials, Public Key",
     )
-    public_url: Annotated[str, AfterValidator(urls.public_url)] | None = Field(
+    public_url: Annotated[str, AfterValidator(values.public_url)] | None = Field(
         None,
         alias="PUBLIC_URL",
         description="https:// address under which Telnyx reaches this app",
     )
-    agent: Annotated[str, AfterValidator(_agent)] = Field(
+    agent: Annotated[str, AfterValidator(values.agent_name)] = Field(
         "bridge.agents.receptionist:answer",
         alias="BRIDGE_AGENT",
         description="the function that holds the calls, as module:callable",
     )
-    telnyx_api_url: Annotated[str, AfterValidator(urls.rest_url)] = Field(
+    telnyx_api_url: Annotated[str, AfterValidator(values.rest_url)] = Field(
         "https://api.telnyx.com/v2",
         alias="TELNYX_API_URL",
         description="base address of Telnyx's REST API",
     )
-    telnyx_stt_url: Annotated[str, AfterValidator(urls.socket_url)] = Field(
+    telnyx_stt_url: Annotated[str, AfterValidator(values.socket_url)] = Field(
         "wss://api.telnyx.com/v2/speech-to-text/transcription",
         alias="TELNYX_STT_URL",
         description="speech-to-text socket",
     )
-    telnyx_tts_url: Annotated[str, AfterValidator(urls.socket_url)] = Field(
+    telnyx_tts_url: Annotated[str, AfterValidator(values.socket_url)] = Field(
         "wss://api.telnyx.com/v2/text-to-speech/speech",
         alias="TELNYX_TTS_URL",
         description="text-to-speech socket",
@@ -266,20 +212,20 @@ class Settings(BaseSettings):
         repr=False,
         description="directory or storage URL for recordings; unset: none are made",
     )
-    redis_url: Annotated[str, AfterValidator(urls.redis_url)] | None = Field(
+    redis_url: Annotated[str, AfterValidator(values.redis_url)] | None = Field(
         None,
         alias="REDIS_URL",
         repr=False,
         description="Redis shared by several processes; unset: one process, state in memory",
     )
-    database_url: Annotated[str, AfterValidator(urls.database_url)] | None = Field(
+    database_url: Annotated[str, AfterValidator(values.database_url)] | None = Field(
         None,
         alias="DATABASE_URL",
         repr=False,
         description="database of call records; unset: an SQLite file in BRIDGE_HOME",
     )
-    home: Annotated[Path, BeforeValidator(_directory)] = Field(
-        default_factory=lambda: Path("~/.telnyx-bridge").expanduser(),
+    home: Annotated[Path, BeforeValidator(values.directory)] = Field(
+        default_factory=values.default_home,
         alias="BRIDGE_HOME",
         description="directory for what is kept on this machine",
     )
@@ -338,7 +284,7 @@ class Settings(BaseSettings):
         """
         environ = os.environ if environ is None else environ
         given = {
-            variable: environ[variable]
+            variable: environ[variable].strip()
             for variable in cls.variables().values()
             if environ.get(variable, "").strip()
         }
@@ -387,7 +333,7 @@ class Settings(BaseSettings):
             "log_format": ("human", "json", "auto"),
             "overflow": ("busy",),
         }
-        return _choice(value, names[info.field_name or ""])
+        return values.choice(value, names[info.field_name or ""])
 
     @field_validator("stt_model")
     @classmethod
@@ -446,7 +392,7 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Collect the values that may appear nowhere; what is logged is searched for them."""
-        values = [
+        found = [
             secret.get_secret_value()
             for secret in (self.telnyx_api_key, self.api_token, self.dashboard_password)
             if secret is not None
@@ -454,8 +400,8 @@ class Settings(BaseSettings):
         for url in (self.redis_url, self.database_url, self.recordings):
             password = urlsplit(url).password if url and "://" in url else None
             if password:
-                values.append(password)
-        return values
+                found.append(password)
+        return found
 
 
 def _missing(field: str) -> str:

@@ -98,6 +98,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         ("BRIDGE_STT_ENGINE", "Deepgram, Whisper", "'Whisper' is not one of Deepgram"),
         ("BRIDGE_TTS_VOICE", " , ", "name at least one"),
         ("BRIDGE_OVERFLOW", "music", "is not one of busy"),
+        ("TELNYX_API_KEY", "KEY01 23", "holds characters that no key has"),
+        ("TELNYX_API_KEY", "KEY\u2026", "holds characters that no key has"),
         ("REDIS_URL", "localhost:6379", "must begin with redis://"),
         ("DATABASE_URL", "calls.db", "must be a database URL"),
     ],
@@ -258,6 +260,28 @@ def test_home_is_expanded() -> None:
     """``~`` is the user's directory."""
     home = Settings.from_environ({"BRIDGE_HOME": "~/calls"}).home
     assert home == Path("~/calls").expanduser()
+
+
+def test_a_user_without_a_home_has_a_directory_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container that runs under a number."""
+
+    def nowhere(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    assert Settings.from_environ({}).home.is_absolute()
+    (line,) = problems({"BRIDGE_HOME": "~/calls"})
+    assert line.startswith("BRIDGE_HOME: begins with ~")
+
+
+def test_what_was_pasted_with_spaces_around_it_is_meant_without() -> None:
+    """A key out of a file ends in a line break."""
+    settings = Settings.from_environ({"TELNYX_API_KEY": " KEY0123\n", "PORT": " 5000 "})
+    assert settings.telnyx_api_key is not None
+    assert settings.telnyx_api_key.get_secret_value() == "KEY0123"
+    assert settings.port == 5000
 
 
 def test_settings_are_frozen() -> None:
