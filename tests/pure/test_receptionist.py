@@ -8,9 +8,8 @@ import pytest
 
 from bridge.agents.frontdesk import Booking
 from bridge.agents.receptionist import answer
-from bridge.call import Call, CallInfo, Remark, Reply
+from bridge.call import Call, CallInfo, Remark, Reply, Turn
 from bridge.errors import CallEnded
-from bridge.turns import Turn
 
 
 class WrittenLine:
