@@ -69,5 +69,9 @@ class CommandError(BridgeError):
         super().__init__(f"{text} ({where})" if where else text)
 
 
+class RecordsError(BridgeError):
+    """The database of call records cannot be used; the message holds no value of a record."""
+
+
 class CallEnded(BridgeError):
     """The call is over; raised by every blocking method of a call but ``turns()``."""
