@@ -18,7 +18,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-import binascii
 from typing import Any, ClassVar, Union
 
 import msgspec
@@ -235,6 +234,22 @@ class _MediaBody(msgspec.Struct, gc=False):
 class _MediaMessage(msgspec.Struct, tag_field="event", tag="media", gc=False):
     media: _MediaBody
     sequence_number: int | None = None
+    stream_id: str | None = None
+
+
+# As Telnyx writes it; msgspec makes base64 of bytes.
+class _MediaBodyOut(msgspec.Struct, omit_defaults=True, gc=False):
+    payload: bytes
+    track: str
+    chunk: str | None = None
+    timestamp: str | None = None
+
+
+class _MediaMessageOut(
+    msgspec.Struct, tag_field="event", tag="media", omit_defaults=True, gc=False
+):
+    media: _MediaBodyOut
+    sequence_number: str | None = None
     stream_id: str | None = None
 
 
@@ -490,9 +505,8 @@ def _error(message: _ErrorMessage) -> StreamError:
 
 def encode_media(payload: bytes) -> str:
     """Write the ``media`` message to Telnyx that plays ``payload``, bytes of the codec."""
-    # base64 has nothing that JSON would have to escape.
-    audio = binascii.b2a_base64(payload, newline=False).decode("ascii")
-    return '{"event":"media","media":{"payload":"' + audio + '"}}'
+    # msgspec makes a base64 string of bytes, faster than binascii does.
+    return '{"event":"media","media":{"payload":' + _encoder.encode(payload).decode() + "}}"
 
 
 def encode_mark(name: str) -> str:
@@ -510,17 +524,10 @@ def encode_frame(frame: Frame) -> str:
 
     ``Clear`` goes only to Telnyx and is written as it is sent there.
     """
-    body: dict[str, object]
     if isinstance(frame, Media):
-        # bytes are written as base64 by msgspec.
-        media = {
-            "track": frame.track,
-            "chunk": _text(frame.chunk_number),
-            "timestamp": _text(frame.timestamp),
-            "payload": frame.payload,
-        }
-        body = {"event": "media", "media": _given(media)}
-    elif isinstance(frame, Mark):
+        return _encode_media_frame(frame)
+    body: dict[str, object]
+    if isinstance(frame, Mark):
         body = {"event": "mark", "mark": {"name": frame.name}}
     elif isinstance(frame, Dtmf):
         body = {"event": "dtmf", "dtmf": {"digit": frame.digit}}
@@ -542,6 +549,20 @@ def encode_frame(frame: Frame) -> str:
     body["sequence_number"] = _text(getattr(frame, "sequence_number", None))
     body["stream_id"] = getattr(frame, "stream_id", None) or None
     return _encoder.encode(_given(body)).decode()
+
+
+def _encode_media_frame(frame: Media) -> str:
+    number, chunk, timestamp = frame.sequence_number, frame.chunk_number, frame.timestamp
+    body = _MediaBodyOut(
+        frame.payload,
+        frame.track,
+        None if chunk is None else str(chunk),
+        None if timestamp is None else str(timestamp),
+    )
+    message = _MediaMessageOut(
+        body, None if number is None else str(number), frame.stream_id or None
+    )
+    return _encoder.encode(message).decode()
 
 
 def _start_body(frame: Start) -> dict[str, object]:
