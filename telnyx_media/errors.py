@@ -78,6 +78,18 @@ class DeadlineExceeded(ConnectionLost, TimeoutError):
     """The peer was silent for longer than it may be."""
 
 
+class SpeechCutShort(ConnectionLost):
+    """Synthesis failed after some of its audio had been delivered.
+
+    Attributes:
+        delivered: seconds of audio that were.
+    """
+
+    def __init__(self, reason: Exception, *, delivered: float) -> None:
+        self.delivered = delivered
+        super().__init__(f"speech was cut short after {delivered:.2f} s of audio: {reason}")
+
+
 class ProtocolError(TelnyxMediaError):
     """The peer sent something that means nothing."""
 

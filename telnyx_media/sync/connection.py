@@ -263,16 +263,20 @@ class Connection:
         assert self._socket is not None
         assert self._transport is not None
         deadline = Deadline(timeout)
+        lost: Exception
         while True:
             quiet = time.monotonic() - self._transport.last_read
-            if quiet >= self._dead_after:
-                raise DeadlineExceeded(f"the service sent nothing for {quiet:.0f} s")
             limit = deadline.remaining()
-            left = self._dead_after - quiet
+            # Never nothing: whoever was away for long has to find what came meanwhile.
+            left = max(0.001, self._dead_after - quiet)
             self._transport.read_timeout = left if limit is None else min(left, limit)
             try:
                 opcode, frame = self._socket.recv_data_frame(control_frame=True)
             except websocket.WebSocketTimeoutException:
+                quiet = time.monotonic() - self._transport.last_read
+                if quiet >= self._dead_after:
+                    lost = DeadlineExceeded(f"the service sent nothing for {quiet:.0f} s")
+                    break
                 if deadline.expired:
                     raise TimeoutError from None
                 continue

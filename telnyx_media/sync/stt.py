@@ -5,88 +5,21 @@
         for transcript in session:      # blocks until there is one
             ...
 
-Threads of a session:
-
-    ``stt-recv``    connects, receives, hands transcripts over, connects again when that is needed
-    ``stt-send``    one per connection; sends the audio
-    any other       sends, finalizes, finishes, closes
-
-Rules of this module:
-
-1. A close that was not asked for is a loss, whatever its code; audio since the last final is sent
-   again on the next connection, and what was transcribed twice is delivered once.
-2. A refusal (authentication, validation) is never tried again; the next engine of the list is.
-3. Every wait has an end, and ``close`` returns within a tenth of a second in any state.
+Threads: none here; see :mod:`telnyx_media.sync.sttsession`.
 """
 
 from __future__ import annotations
 
-import logging
 import ssl
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 
-from telnyx_media._audioop import audioop
-from telnyx_media.errors import (
-    ConfigurationError,
-    ConnectionLost,
-    ServiceError,
-    SessionEnded,
-    TelnyxMediaError,
-)
-from telnyx_media.overlap import Overlap
-from telnyx_media.pcm import Resampler, wav_header
-from telnyx_media.ring import AudioRing
-from telnyx_media.sync.connection import CONNECT_TIMEOUT, Connection, PeerClosed, check_key
+from telnyx_media.sync.connection import CONNECT_TIMEOUT, Connection, check_key
 from telnyx_media.sync.retry import RetryPolicy
-from telnyx_media.sync.threads import BoundedQueue, Deadline, QueueClosed, ThreadGroup
-from telnyx_media.sync.uplink import Convert, Feed, Uplink
-from telnyx_media.transcripts import (
-    TRANSCRIPTION_URL,
-    ServerError,
-    SttOptions,
-    Transcript,
-    parse_message,
-    transcription_url,
-)
+from telnyx_media.sync.sttsession import SttSession
+from telnyx_media.transcripts import TRANSCRIPTION_URL, SttOptions, Transcript, transcription_url
 
-logger = logging.getLogger(__name__)
-
-ENCODINGS = {
-    "linear16": "linear16",
-    "l16": "linear16",
-    "pcm16": "linear16",
-    "mulaw": "mulaw",
-    "pcmu": "mulaw",
-    "alaw": "alaw",
-    "pcma": "alaw",
-}
-"""Names of the audio that a session takes, in lower case, and Telnyx's word for it."""
-
-# Transcripts that may wait for whoever iterates; hours of speech.
-RESULTS = 10_000
-
-# How long after CloseStream and the last message a server that stays open is taken to be done, in
-# seconds.
-QUIET_AFTER_FINAL = 0.5
-QUIET_WITHOUT_FINAL = 1.0
-
-# A connection that lived so long counts as a success, in seconds.
-HEALTHY_AFTER = 30.0
-
-# How often a mute connection is replaced before its silence is believed.
-SUSPICIONS = 2
-
-# How often a receive looks around while the connection has not said anything yet, in seconds.
-TICK = 0.5
-
-# What `close` waits for its threads; they need a few milliseconds.
-CLOSE_SECONDS = 0.08
-
-Fallback = str | SttOptions
+__all__ = ["SpeechToText", "SttSession"]
 
 
 class SpeechToText:
@@ -113,7 +46,7 @@ class SpeechToText:
         eager_eot_threshold: float | None = None,
         extra: Mapping[str, str | Sequence[str]] | None = None,
         strict: bool = True,
-        fallbacks: Sequence[Fallback] = (),
+        fallbacks: Sequence[str | SttOptions] = (),
         retry: RetryPolicy | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         buffer_seconds: float = 30.0,
@@ -201,6 +134,7 @@ class SpeechToText:
         encoding: str = "linear16",
         on_transcript: Callable[[Transcript], None] | None = None,
         on_error: Callable[[Exception], None] | None = None,
+        on_end: Callable[[Exception | None], None] | None = None,
         tag: str = "stt",
     ) -> SttSession:
         """Open a session; returns at once, the session connects on a thread of its own.
@@ -211,6 +145,8 @@ class SpeechToText:
             on_transcript: gets each transcript on the session's receive thread, instead of the
                 iterator; what it raises ends the session.
             on_error: gets the error of a session that is given up, on the same thread.
+            on_end: called once, on the same thread, when the session has ended: with its error, or
+                ``None``.
             tag: of the leg, for the names of threads.
 
         Raises:
@@ -222,6 +158,7 @@ class SpeechToText:
             encoding=encoding,
             on_transcript=on_transcript,
             on_error=on_error,
+            on_end=on_end,
             tag=tag,
         )
 
@@ -249,427 +186,3 @@ class SpeechToText:
             context=self.ssl_context,
             connect_timeout=self.connect_timeout,
         )
-
-
-class SttSession:
-    """One stream of audio and its transcripts, over as many connections as it takes.
-
-    Use it as a ``with`` block, or call :meth:`close`.
-
-    Attributes:
-        reconnects: how many connections replaced another.
-        connections: how many were tried.
-        error: why the session was given up, or ``None``.
-    """
-
-    def __init__(
-        self,
-        service: SpeechToText,
-        *,
-        sample_rate: int,
-        encoding: str,
-        on_transcript: Callable[[Transcript], None] | None,
-        on_error: Callable[[Exception], None] | None,
-        tag: str,
-    ) -> None:
-        """Start to connect; made by :meth:`SpeechToText.open`."""
-        if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
-            raise ConfigurationError(f"sample_rate: a positive number, not {sample_rate!r}")
-        wire = ENCODINGS.get(encoding.lower())
-        if wire is None:
-            raise ConfigurationError(
-                f"encoding: {encoding!r} is not one of {', '.join(sorted(ENCODINGS))}"
-            )
-        self.reconnects = 0
-        self.connections = 0
-        self.error: Exception | None = None
-        self._service = service
-        self._sample_rate = sample_rate
-        self._encoding = wire
-        self._on_transcript = on_transcript
-        self._on_error = on_error
-        self._tag = tag
-        self._plan = 0
-        self._options = service.plan(0, sample_rate=sample_rate, encoding=wire)
-        ring = AudioRing(encoding=wire, sample_rate=sample_rate, limit=service.buffer_seconds)
-        self._uplink = Uplink(ring, grace=_grace(self._options))
-        self._overlap = Overlap()
-        # Up to where audio was sent when the last connection was lost.
-        self._sent_again = 0
-        # Finals that end no utterance came since the last that did; and whether any ever did.
-        self._open_finals = 0
-        self._signals_seen = False
-        self._heard_to = 0.0
-        # Set once the stop is asked for, whoever asks.
-        self._closing = threading.Event()
-        # Guards _connection, so that a close between two connections is not lost.
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._results: BoundedQueue[Transcript] = BoundedQueue(RESULTS)
-        # What `finish` waits for: the times of messages, and the end.
-        self._progress = threading.Condition()
-        self._last_message = 0.0
-        self._final_after_close = False
-        self._answered = False
-        self._ended = False
-        self._group = ThreadGroup(tag)
-        self._group.spawn("stt-recv", self._run)
-
-    # -- any thread ------------------------------------------------------------------------------
-
-    @property
-    def dropped(self) -> float:
-        """Seconds of audio that were lost because no connection took them in time."""
-        return self._uplink.dropped
-
-    @property
-    def audio_seconds(self) -> float:
-        """Seconds of audio that were sent to the session."""
-        return self._uplink.pushed
-
-    @property
-    def engine(self) -> str:
-        """The engine in use."""
-        return self._options.engine
-
-    def send(self, audio: bytes) -> None:
-        """Send audio in the session's encoding; never waits.
-
-        Raises:
-            SessionEnded: the session was finished or closed.
-            TelnyxMediaError: it was given up; why.
-        """
-        if not self._uplink.push(audio):
-            raise self.error or SessionEnded("the transcription session has ended")
-
-    def finalize(self) -> None:
-        """Ask for a final of what was sent so far, where the engine can be asked; never waits."""
-        self._uplink.finalize()
-
-    def finish(self, timeout: float = 3.0) -> bool:
-        """End the stream: wait for the last transcripts, at most ``timeout`` seconds, and close.
-
-        Transcripts that nobody has taken yet can still be iterated afterwards.
-
-        Returns:
-            Whether everything that was sent has been answered: the service closed properly, or
-            went quiet after its last final. False when the time ran out first.
-
-        Raises:
-            TelnyxMediaError: the session was given up; why.
-        """
-        deadline = Deadline(timeout)
-        self._uplink.finish()
-        nothing = self.audio_seconds == 0
-        with self._progress:
-            while not (self._ended or nothing or deadline.expired):
-                left = self._quiet_left()
-                if left is not None and left <= 0:
-                    self._answered = True
-                    break
-                waits = [w for w in (deadline.remaining(), left) if w is not None]
-                self._progress.wait(min(waits) if waits else None)
-        self.close()
-        if self.error is not None:
-            raise self.error
-        return self._answered or nothing
-
-    def __iter__(self) -> Iterator[Transcript]:
-        """Iterate over the transcripts; blocks for each, ends when the session does.
-
-        Raises:
-            TelnyxMediaError: the session was given up.
-        """
-        while True:
-            try:
-                yield self._results.take()
-            except QueueClosed:
-                break
-        if self.error is not None:
-            raise self.error
-
-    def stop(self) -> None:
-        """Ask the session to end; returns at once, from any thread, may be called twice."""
-        self._closing.set()
-        with self._lock:
-            connection = self._connection
-        if connection is not None:
-            connection.cancel()
-        self._uplink.close()
-        self._results.close()
-
-    def close(self) -> None:
-        """End the session within a tenth of a second, whatever it is doing; may be called twice."""
-        self.stop()
-        if not self._on_own_thread():
-            with self._progress:
-                self._progress.wait_for(lambda: self._ended, CLOSE_SECONDS)
-
-    def __enter__(self) -> SttSession:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close, and join the session's threads."""
-        self.close()
-        self._group.join()
-
-    # -- stt-recv --------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            self._serve()
-        except SessionEnded:
-            pass
-        except Exception as error:  # noqa: BLE001 - the top of a thread; raised where one iterates
-            self._give_up(error)
-        finally:
-            self._uplink.close()
-            self._results.close()
-            with self._progress:
-                self._ended = True
-                self._progress.notify_all()
-
-    def _serve(self) -> None:
-        failures = suspicions = 0
-        while not self._closing.is_set():
-            connection = self._new_connection()
-            began = time.monotonic()
-            try:
-                feed = self._connect(connection)
-                return self._receive(connection, feed, suspicious=suspicions < SUSPICIONS)
-            except _Mute as error:
-                suspicions += 1
-                reason: TelnyxMediaError = error
-            except PeerClosed as closed:
-                raised = closed.to_error()
-                reason = raised if isinstance(raised, TelnyxMediaError) else closed
-            except (ConnectionLost, ServiceError) as error:
-                reason = error
-            finally:
-                self._drop(connection)
-            if connection.messages or time.monotonic() - began > HEALTHY_AFTER:
-                failures = 0
-            failures += 1
-            failures = self._after(reason, failures)
-
-    def _after(self, reason: TelnyxMediaError, failures: int) -> int:
-        # Wait for the next attempt, or move on to the next engine, or raise; gets the new count.
-        if self._closing.is_set():
-            raise SessionEnded("the session was closed")
-        spent = not reason.retryable or failures >= self._service.retry.attempts
-        if spent:
-            hopeless = isinstance(reason, ServiceError) and reason.http_status == 401
-            if hopeless or self._plan + 1 >= len(self._service.plans):
-                raise reason
-            self._plan += 1
-            self._options = self._service.plan(
-                self._plan, sample_rate=self._sample_rate, encoding=self._encoding
-            )
-            logger.warning(
-                "transcription engine given up, going on with %s: %s", self.engine, reason
-            )
-            failures = 0
-        delay = self._service.retry.delay(failures) if failures else 0.0
-        logger.info("transcription connection lost, next in %.2f s: %s", delay, reason)
-        if self._closing.wait(delay):
-            raise SessionEnded("the session was closed")
-        self.reconnects += 1
-        return failures
-
-    def _new_connection(self) -> Connection:
-        connection = self._service.connection(self._options, self._tag)
-        with self._lock:
-            self._connection = connection
-        # A stop that came before this line found no connection to cancel.
-        if self._closing.is_set():
-            connection.cancel()
-        self.connections += 1
-        return connection
-
-    def _connect(self, connection: Connection) -> Feed:
-        connection.connect()
-        options = self._options
-        feed = self._uplink.attach(
-            convert=_converter(self._encoding, self._sample_rate, options),
-            preamble=wav_header(options.sample_rate) if options.input_format == "wav" else b"",
-            controls=options.engine_info.controls,
-        )
-        if self.connections > 1:
-            self._overlap.arm()
-        connection.start(feed)
-        return feed
-
-    def _drop(self, connection: Connection) -> None:
-        connection.close()
-        with self._lock:
-            self._connection = None
-        with self._uplink.changed:
-            self._sent_again = self._uplink.sent
-        self._final_after_close = False
-
-    def _receive(self, connection: Connection, feed: Feed, *, suspicious: bool) -> None:
-        # Returns when the service has ended the session properly.
-        spoken_at: float | None = None
-        while True:
-            watching = suspicious and not connection.messages
-            try:
-                data = connection.receive(TICK if watching else None)
-            except TimeoutError:
-                spoken_at = self._check_mute(feed, spoken_at)
-                continue
-            except PeerClosed as closed:
-                if (
-                    feed.close_sent
-                    and closed.code in (1000, 1005)
-                    and self._is_answered(connection, feed)
-                ):
-                    self._answered = True
-                    return
-                raise
-            for message in parse_message(data):
-                if isinstance(message, ServerError):
-                    raise message.to_exception()
-                self._take(message, feed)
-            with self._progress:
-                self._last_message = time.monotonic()
-                self._progress.notify_all()
-
-    def _check_mute(self, feed: Feed, spoken_at: float | None) -> float | None:
-        now = time.monotonic()
-        if spoken_at is None:
-            with self._uplink.changed:
-                return now if feed.speech() is not None else None
-        if now - spoken_at < self._service.reply_timeout:
-            return spoken_at
-        raise _Mute("the service takes audio and says nothing")
-
-    def _is_answered(self, connection: Connection, feed: Feed) -> bool:
-        # A socket that swallowed speech without a word and was closed may have been dead on
-        # arrival: one more is tried before its silence is believed.
-        with self._uplink.changed:
-            return bool(connection.messages) or self.connections > 1 or feed.speech() is None
-
-    def _take(self, transcript: Transcript, feed: Feed) -> None:
-        with self._uplink.changed:
-            transcript, left = self._place(transcript, feed)
-            replayed = self._uplink.ring.start >= self._sent_again
-        if feed.close_sent and transcript.is_final:
-            self._final_after_close = True
-        text = self._overlap.strip(transcript.text, is_final=transcript.is_final)
-        if transcript.is_final and text:
-            self._overlap.delivered(text, left=left)
-        if replayed:
-            self._overlap.disarm()
-        if not text and not transcript.ends_utterance:
-            return
-        if text != transcript.text:
-            transcript = _with(transcript, text=text)
-        if self._on_transcript is not None:
-            self._on_transcript(transcript)
-        else:
-            self._results.push(transcript)
-
-    def _place(self, transcript: Transcript, feed: Feed) -> tuple[Transcript, float]:
-        # Put it on the audio clock, and forget the audio it covers. `changed` is held.
-        ring = self._uplink.ring
-        now_speech = ring.speech(feed.position, self._heard_bytes())
-        start = now_speech.start if now_speech else self._heard_to
-        end = now_speech.end if now_speech else self._heard_to
-        if transcript.is_final:
-            self._signals_seen |= transcript.ends_utterance
-            self._open_finals += bool(transcript.text)
-            endpoint = bool(self._open_finals) and (
-                transcript.ends_utterance or not self._signals_seen
-            )
-            before = ring.start
-            ring.cover(
-                sent=feed.position,
-                sent_before=feed.sent_before(time.monotonic()),
-                endpoint=endpoint,
-            )
-            if endpoint:
-                self._open_finals = 0
-            if ring.start > before:
-                end = min(end, ring.seconds(ring.start))
-            self._heard_to = max(self._heard_to, end)
-        return _with(transcript, start=start, end=max(start, end)), ring.speech_seconds(
-            feed.position
-        )
-
-    def _heard_bytes(self) -> int:
-        return int(self._heard_to * self._uplink.ring.bytes_per_second)
-
-    def _give_up(self, error: Exception) -> None:
-        if self._closing.is_set() and not isinstance(error, ServiceError):
-            return
-        self.error = error
-        logger.warning("transcription given up: %s", error)
-        if self._on_error is not None:
-            self._on_error(error)
-
-    # -- helpers ---------------------------------------------------------------------------------
-
-    def _on_own_thread(self) -> bool:
-        return threading.current_thread().name.startswith("stt-recv/") and (
-            threading.current_thread().name in self._group.alive()
-        )
-
-    def _quiet_left(self) -> float | None:
-        # Seconds until a server that has gone quiet counts as done; None while it cannot.
-        connection = self._connection
-        feed = self._uplink.feed
-        if connection is None or feed is None or not feed.close_sent:
-            return None
-        with self._uplink.changed:
-            spoken = feed.speech() is not None
-        if spoken and not self._final_after_close:
-            return None
-        quiet = QUIET_AFTER_FINAL if self._final_after_close else QUIET_WITHOUT_FINAL
-        return max(self._last_message, feed.close_sent_at) + quiet - time.monotonic()
-
-
-class _Mute(ConnectionLost):
-    """A connection that takes audio and says nothing."""
-
-
-def _with(transcript: Transcript, **changes: object) -> Transcript:
-    values = {name: getattr(transcript, name) for name in transcript.__struct_fields__}
-    return Transcript(**{**values, **changes})
-
-
-def _grace(options: SttOptions) -> float:
-    if options.is_flux:
-        return (options.eot_timeout_ms or 5000) / 1000
-    if options.endpointing is not None and not isinstance(options.endpointing, bool):
-        return options.endpointing / 1000
-    return 0.5
-
-
-def _converter(encoding: str, sample_rate: int, options: SttOptions) -> Convert:
-    # What goes over the wire from what the session takes; new for each connection.
-    to_linear: Convert | None = None
-    if options.input_format != encoding and encoding == "mulaw":
-        to_linear = _from_mulaw
-    elif options.input_format != encoding and encoding == "alaw":
-        to_linear = _from_alaw
-    if options.sample_rate == sample_rate:
-        return to_linear or bytes
-    resampler = Resampler(sample_rate, options.sample_rate)
-
-    def convert(audio: bytes) -> bytes:
-        return resampler.feed(to_linear(audio) if to_linear is not None else audio)
-
-    return convert
-
-
-def _from_mulaw(audio: bytes) -> bytes:
-    return audioop.ulaw2lin(audio, 2)
-
-
-def _from_alaw(audio: bytes) -> bytes:
-    return audioop.alaw2lin(audio, 2)

@@ -252,7 +252,9 @@ class RawPeer:
         accepted: how many connections came.
     """
 
-    def __init__(self, handle: Callable[[socket.socket], None] | None, *, backlog: int = 50) -> None:
+    def __init__(
+        self, handle: Callable[[socket.socket], None] | None, *, backlog: int = 50
+    ) -> None:
         """Prepare; ``with`` starts it.
 
         Args:

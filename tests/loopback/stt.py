@@ -54,7 +54,9 @@ def recording(seconds: float, *, words: int = 5) -> tuple[bytes, list[str]]:
 class NumberRecogniser:
     """Read numbered words back from linear16 audio that arrives in pieces."""
 
-    def __init__(self, *, endpoint: float = 0.3, latency: float = 0.0, interims: bool = True) -> None:
+    def __init__(
+        self, *, endpoint: float = 0.3, latency: float = 0.0, interims: bool = True
+    ) -> None:
         """Begin with nothing heard.
 
         Args:
@@ -134,7 +136,7 @@ def recognise(
                 if until is not None and len(conversation.audio) >= until * RATE * 2:
                     if then is not None:
                         then(conversation)
-                    return
+                    return None
                 continue
             kind = conversation.texts[-1].get("type")
             if kind == "Finalize":
