@@ -26,6 +26,7 @@ class Callee:
         machine: whether answering-machine detection takes it for a machine.
         beep: whether a tone follows the script, as a voicemail box gives before it records.
         codec: of the leg.
+        detection: seconds after the answer at which answering-machine detection has decided.
     """
 
     outcome: Literal["answer", "busy", "no_answer", "reject", "unknown"] = "answer"
@@ -34,3 +35,4 @@ class Callee:
     machine: bool = False
     beep: bool = False
     codec: str = "PCMU"
+    detection: float = 1.0

@@ -250,7 +250,9 @@ class SimulatedCall:
     def wait_for(
         self, condition: Callable[[SimulatedCall], object], timeout: float = 120.0
     ) -> None:
-        """Wait until a condition on this call holds; it is asked whenever something happens.
+        """Wait until a condition on this call holds.
+
+        It is asked after everything that happens, and after each packet of audio.
 
         Raises:
             TimeoutError: it does not within ``timeout`` seconds.

@@ -94,6 +94,8 @@ class Carrier:
         self.organization_id = str(uuid.uuid4())
         # Woken whenever something happened on some leg.
         self._changed = threading.Condition(self.lock)
+        # How many wait; without them a packet of audio wakes nobody.
+        self._waiting = 0
         self.webhooks = Webhooks(group, faults, self._notify_unlocked)
 
     def start(self) -> None:
@@ -124,11 +126,17 @@ class Carrier:
     def wait_for(self, condition: Callable[[], object], timeout: float | None) -> bool:
         """Wait until a condition holds; takes the lock.
 
+        The condition is asked after everything that happens, and after each packet of audio.
+
         Returns:
             False when ``timeout`` seconds went by and it does not.
         """
         with self.lock:
-            return bool(self._changed.wait_for(condition, timeout))
+            self._waiting += 1
+            try:
+                return bool(self._changed.wait_for(condition, timeout))
+            finally:
+                self._waiting -= 1
 
     # Webhooks.
 
@@ -159,6 +167,8 @@ class Carrier:
             if leg.ended:
                 return
             leg.tick()
+            if self._waiting:
+                self.notify()
             for recording in leg.recordings:
                 if recording.active and recording.full:
                     self.save_recording(leg, recording)

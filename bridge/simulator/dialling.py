@@ -31,8 +31,6 @@ AMD_MODES = (
 )
 # Seconds for which a call to one of the account's own numbers rings.
 RING_SECONDS = 60.0
-# Seconds after the answer at which detection has decided.
-AMD_SECONDS = 1.0
 # What a voicemail box plays before it records.
 BEEP_HERTZ, BEEP_SECONDS = 1000.0, 0.4
 
@@ -316,7 +314,7 @@ class Dialler:
                 if callee.machine and mode != "detect":
                     self._await_greeting(leg, callee, mode, kind)
 
-        self._carrier.clock.after(AMD_SECONDS, decided)
+        self._carrier.clock.after(callee.detection, decided)
 
     def _await_greeting(self, leg: Leg, callee: Callee, mode: str, kind: str) -> None:
         """Announce the end of the greeting once the machine has played it."""

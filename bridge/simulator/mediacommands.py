@@ -26,6 +26,7 @@ from bridge.simulator.gather import Gather
 from bridge.simulator.leg import Leg
 from bridge.simulator.prompts import Prompt
 from bridge.simulator.recordings import Recording
+from bridge.simulator.speakers import MakeSpeaker
 from bridge.simulator.stream import MediaStream, StreamOptions
 from bridge.simulator.webhooks import timestamp
 from telnyx_media.errors import UnsupportedCodec
@@ -35,22 +36,19 @@ SPEAK_LIMIT = 3000
 # Seconds in which a prompt's file has to be there.
 DOWNLOAD_TIMEOUT = 10.0
 
-# Text and hertz to PCM at that rate.
-Speak = Callable[[str, int], bytes]
-
 
 class MediaCommands:
     """The actions about sound."""
 
-    def __init__(self, carrier: Carrier, speak: Speak) -> None:
+    def __init__(self, carrier: Carrier, make_speaker: MakeSpeaker) -> None:
         """Make the actions.
 
         Args:
             carrier: the network.
-            speak: turns text into PCM; may take its time.
+            make_speaker: makes the voice of ``speak``.
         """
         self._carrier = carrier
-        self._speak_text = speak
+        self._make_speaker = make_speaker
 
     def actions(self) -> dict[str, Callable[[Leg, Fields], dict[str, Any] | None]]:
         """Get the actions by name."""
@@ -105,7 +103,9 @@ class MediaCommands:
     def _spoken(self, text: str, fields: Fields, leg: Leg) -> bytes:
         if fields.choice("payload_type", ("text", "ssml"), "text") == "ssml":
             text = re.sub(r"<[^>]*>", " ", text)
-        return self._speak_text(text, leg.rate)
+        speaker = self._make_speaker()
+        pcm = b"".join(speaker.speak(text, 1.0)) if text.strip() else b""
+        return resample(pcm, speaker.sample_rate, leg.rate)
 
     def _playback_start(self, leg: Leg, fields: Fields) -> None:
         self._stop_first(leg, fields, "playback")
@@ -239,15 +239,6 @@ class MediaCommands:
     def _record_resume(self, leg: Leg, fields: Fields) -> None:
         for recording in self._active(leg, fields):
             recording.paused = False
-
-
-def offline_speech(text: str, rate: int) -> bytes:
-    """Speak with the embedded voice."""
-    # The voice is an extra, needed only once something is spoken.
-    from bridge.simulator.offline.voices import Synthesizer
-
-    speech = Synthesizer().speak(text)
-    return resample(speech.pcm, speech.sample_rate, rate)
 
 
 def _loops(fields: Fields) -> int | None:

@@ -27,11 +27,12 @@ from bridge.simulator.control import Control
 from bridge.simulator.dialling import Dialler
 from bridge.simulator.faults import Faults
 from bridge.simulator.leg import Leg
-from bridge.simulator.mediacommands import MediaCommands, offline_speech
+from bridge.simulator.mediacommands import MediaCommands
 from bridge.simulator.offline.voices import CallerVoice
 from bridge.simulator.resources import Resources
 from bridge.simulator.script import Person, Step, parse_script
 from bridge.simulator.server import HttpRequest, HttpResponse, Server, SocketRoute
+from bridge.simulator.speakers import MakeSpeaker, OfflineSpeaker
 from bridge.simulator.synthesis import SynthesisService
 from bridge.simulator.transcription import TranscriptionService
 from telnyx_media.sync.threads import ThreadGroup
@@ -69,6 +70,7 @@ class Simulator:
         behaviour: Behaviour | None = None,
         transcription: TranscriptionService | None = None,
         synthesis: SynthesisService | None = None,
+        speaker: MakeSpeaker = OfflineSpeaker,
         caller_voice: str = "en-US",
     ) -> None:
         """Make a simulator; the port is bound by the ``with`` block, or by :meth:`start`.
@@ -82,6 +84,8 @@ class Simulator:
             behaviour: answers to what Telnyx's documentation leaves open.
             transcription: another speech-to-text server than the embedded recogniser.
             synthesis: another text-to-speech server than the embedded voice.
+            speaker: makes the voice of the command ``speak``, and of the text-to-speech server
+                unless ``synthesis`` is given.
             caller_voice: the voice of ``say`` steps.
         """
         self.host = host
@@ -91,12 +95,12 @@ class Simulator:
         self.behaviour = behaviour or Behaviour()
         self.faults = Faults()
         self.transcription = transcription or TranscriptionService(api_key=self.api_key)
-        self.synthesis = synthesis or SynthesisService(api_key=self.api_key)
+        self.synthesis = synthesis or SynthesisService(api_key=self.api_key, make_speaker=speaker)
         self._group = ThreadGroup("sim")
         account = Account(self.behaviour, webhook_url, number)
         self.carrier = Carrier(self.behaviour, self.faults, account, self._group)
         self._voice = CallerVoice(caller_voice)
-        self._media = MediaCommands(self.carrier, offline_speech)
+        self._media = MediaCommands(self.carrier, speaker)
         self._dialler = Dialler(
             self.carrier, self._prepare, self._media.begin_stream, self._register
         )
