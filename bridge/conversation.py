@@ -45,7 +45,6 @@ from bridge.pacer import Pacer
 from bridge.playout import Chunk, Playout
 from bridge.segments import Segment
 from bridge.turns import TurnTaking
-from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.frames import encode_clear, encode_mark, encode_media
 from telnyx_media.transcripts import Transcript
 
@@ -72,6 +71,16 @@ class Outbound(Protocol):
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye."""
+
+
+class Tap(Protocol):
+    """Gets what is sent of the agent's voice, for a recording; must not block."""
+
+    def outbound(self, payload: bytes) -> None:
+        """Audio was sent."""
+
+    def cleared(self) -> None:
+        """What was sent and not played yet was thrown away."""
 
 
 class Listener:
@@ -133,7 +142,7 @@ class Speech:
         self.heard = ""
         self.interrupted = False
         self.over = False
-        self.error: TelnyxMediaError | None = None
+        self.error: Exception | None = None
         self.turn: Turn | None = None
         self.turn_at: float | None = None
         self.asked_at: float | None = None
@@ -174,6 +183,7 @@ class Conversation:
         pacer: Pacer,
         listener: Listener,
         *,
+        tap: Tap | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin in silence.
@@ -183,6 +193,7 @@ class Conversation:
             playout: decides what to send when.
             pacer: calls :meth:`pump` when something is due.
             listener: told of what happened.
+            tap: gets what is sent, too.
             clock: the clock of all ``now``.
         """
         self.counts = Counts()
@@ -190,6 +201,7 @@ class Conversation:
         self._playout = playout
         self._pacer = pacer
         self._listener = listener
+        self._tap = tap
         self._clock = clock
         # Guards everything below, and the turns and playout above.
         self._lock = threading.Lock()
@@ -351,6 +363,8 @@ class Conversation:
                 self._send(encode_mark(item.name), now)
                 continue
             self._send(encode_media(item.payload), now)
+            if self._tap is not None:
+                self._tap.outbound(item.payload)
             if speech is not None and speech.frame_at is None:
                 speech.frame_at = self._clock()
         if self._playout.buffered < ROOM:
@@ -446,7 +460,7 @@ class Conversation:
         if self._speech is not None and not self._paused:
             self._paused = True
             self._playout.pause(now)
-            self._send(encode_clear(), now)
+            self._send_clear(now)
 
     def _resume(self, now: float) -> None:
         if self._paused and not (self._barged_in or self._cut_off):
@@ -459,8 +473,13 @@ class Conversation:
         """End the reply that is spoken; what was heard of it."""
         heard = self._playout.interrupt(now).text
         if not self._paused:
-            self._send(encode_clear(), now)
+            self._send_clear(now)
         return heard
+
+    def _send_clear(self, now: float) -> None:
+        self._send(encode_clear(), now)
+        if self._tap is not None:
+            self._tap.cleared()
 
     def _interrupt(self, now: float) -> None:
         self._barged_in = False
@@ -564,14 +583,6 @@ class Conversation:
             speech.segments.append(segment)
             return segment
 
-    def complete(self, speech: Speech) -> None:
-        """Note that the reply has no more segments."""
-        with self._locked() as now:
-            if not speech.over:
-                self._playout.end()
-                self._check_finished(now)
-                self._arm(now)
-
     def abandon(self, speech: Speech) -> None:
         """End a reply whose text could not be made: its iterator raised."""
         with self._locked() as now:
@@ -617,13 +628,11 @@ class Conversation:
                 self._check_finished(now)
                 self._arm(now)
 
-    def fail_speech(self, speech: Speech, error: TelnyxMediaError) -> None:
-        """Note that no more audio comes; what is there is played before the agent is told."""
+    def end_audio(self, speech: Speech, error: Exception | None = None) -> None:
+        """Note that no more audio comes; what there is is played before the agent is told."""
         with self._locked() as now:
             if not speech.over:
                 speech.error = error
                 self._playout.end()
-                for segment in speech.segments:
-                    self._playout.end_segment(segment)
                 self._check_finished(now)
                 self._arm(now)

@@ -35,16 +35,19 @@ def make_blueprint(switchboard: Switchboard) -> Blueprint:
     """Make the ``GET /telnyx/media/<token>`` route."""
     blueprint = Blueprint("media", __name__)
 
-    @blueprint.get(ROUTE)
+    # The router keeps WebSocket handshakes and plain requests apart: each needs a rule.
+    @blueprint.get(ROUTE, websocket=True)
     def media(token: str) -> AnyResponse:
         return _media(switchboard, token)
+
+    @blueprint.get(ROUTE)
+    def no_media(token: str) -> AnyResponse:
+        return _refuse(426, "not a WebSocket request")
 
     return blueprint
 
 
 def _media(switchboard: Switchboard, token: str) -> AnyResponse:
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        return _refuse(426, "not a WebSocket request")
     claimed = switchboard.claim(token)
     if not isinstance(claimed, CallWorker):
         return _refuse(STATUS[claimed], f"its token is {claimed}")

@@ -53,8 +53,8 @@ BACKLOG = 256 * 1024
 # Seconds without the peer taking a byte while some wait.
 STALL = 1.0
 
-# Bytes of the kernel's send buffer, which doubles it.  Left to itself it grows to megabytes, which is
-# minutes of audio, and a peer that stopped reading would not be noticed.
+# Bytes of the kernel's send buffer, which doubles it.  Left to itself it grows to megabytes of
+# audio, and a peer that stopped reading would not be noticed.
 SEND_BUFFER = 32 * 1024
 
 # Bytes per recv: several frames when the reader was held up.
@@ -142,15 +142,19 @@ class MediaSocket:
             SocketClosed: the peer has gone already.
         """
         sock = _request_socket(environ)
-        protocol = ServerProtocol(max_size=max_size, logger=_SILENCE)
-        response = protocol.accept(_handshake_request(environ))
+        # The server has read the request, which a protocol would wait for before any frame; so one
+        # answers the handshake, and another that begins behind it reads the frames.
+        handshake = ServerProtocol(logger=_SILENCE)
+        response = handshake.accept(_handshake_request(environ))
         if response.status_code != 101:
             raise HandshakeRefused(response.status_code, response.body.decode().strip())
+        handshake.send_response(response)
         _set_up(sock)
-        made = cls(sock, protocol)
+        made = cls(sock, ServerProtocol(state=OPEN, max_size=max_size, logger=_SILENCE))
         with made._lock:
-            protocol.send_response(response)
-            made._write_out()
+            made._backlog += b"".join(handshake.data_to_send())
+            made._progress_at = time.monotonic()
+            made._retry()
             made._check()
         return made
 

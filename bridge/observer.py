@@ -10,6 +10,7 @@ Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class CallSummary:
         late_packets: inbound packets that came too late.
         bad_frames: media-stream frames that could not be parsed.
         abandoned: names of threads that did not end in time.
+        recording: the file of the call's recording, if there is one; it may still be written.
     """
 
     reason: str
@@ -77,6 +79,7 @@ class CallSummary:
     late_packets: int = 0
     bad_frames: int = 0
     abandoned: tuple[str, ...] = ()
+    recording: Path | None = None
 
 
 class CallObserver:

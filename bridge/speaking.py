@@ -20,14 +20,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from telnyx_media.sync.tts import SpeechAudio, TextToSpeech, TtsSession
-
 from bridge.call import Reply
 from bridge.conversation import Conversation, Speech
 from telnyx_media.codecs import Codec
-from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.pcm import Packetizer, level
 from telnyx_media.sentences import SentenceSplitter, speakable
+from telnyx_media.sync.tts import SpeechAudio, TextToSpeech, TtsSession
 
 __all__ = ["Speaker"]
 
@@ -51,8 +49,10 @@ class Voice:
         self._codec = codec
         self._frames = Packetizer(2 * round(codec.sample_rate * PACKET))
         self._session: TtsSession = tts.open(
-            sample_rate=codec.sample_rate, on_audio=self._take, on_error=self._fail, tag=tag
+            sample_rate=codec.sample_rate, on_audio=self._take, on_end=self._end, tag=tag
         )
+        # Nothing else connects before there is a text.
+        self._session.prepare()
 
     # -- the agent's thread -----------------------------------------------------------------------
 
@@ -66,11 +66,13 @@ class Voice:
     def finish(self) -> None:
         """Say that there is no more."""
         self._session.finish()
-        self._conversation.complete(self.speech)
+        if not self.speech.segments:
+            self._conversation.end_audio(self.speech)
 
     def close(self) -> None:
-        """Give the session up, whether or not it has ended."""
-        self._session.close()
+        """Give the session up, whether or not it has ended, and join its threads."""
+        with self._session:
+            pass
 
     # -- the session's receive thread -------------------------------------------------------------
 
@@ -86,8 +88,8 @@ class Voice:
         if audio.last:
             self._conversation.end_segment(self.speech, segment)
 
-    def _fail(self, error: TelnyxMediaError) -> None:
-        self._conversation.fail_speech(self.speech, error)
+    def _end(self, error: Exception | None) -> None:
+        self._conversation.end_audio(self.speech, error)
 
 
 class Speaker:

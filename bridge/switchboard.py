@@ -21,9 +21,8 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
-
-from telnyx_media.sync.tts import TextToSpeech
 
 from bridge.call import Call, CallInfo
 from bridge.callcontrol import CallControl
@@ -31,11 +30,13 @@ from bridge.errors import CommandError, SettingsError
 from bridge.events import CallHangup, CallInitiated, Event
 from bridge.observer import CallObserver
 from bridge.pacer import Pacer
+from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry
 from bridge.settings import Settings
 from bridge.worker import JOIN, CallWorker
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline
+from telnyx_media.sync.tts import TextToSpeech
 from telnyx_media.vad import VoiceDetector
 
 __all__ = ["Agent", "Switchboard"]
@@ -81,6 +82,7 @@ class Switchboard:
         self._observers = tuple(observers)
         self._stt = _speech_to_text(settings)
         self._tts = _text_to_speech(settings)
+        self._recordings = _recordings(settings)
         # The first one of a process loads the model; no call is to wait for that.
         VoiceDetector()
         # Guards everything below.
@@ -140,6 +142,7 @@ class Switchboard:
             on_ended=self._leave,
             on_gone=self._gone,
             observers=self._observers,
+            recordings=self._recordings,
         )
 
     def _refuse(self, info: CallInfo, why: str) -> None:
@@ -249,6 +252,8 @@ class Switchboard:
         deadline = Deadline(JOIN)
         for worker in workers:
             worker.join(deadline.remaining() or 0.0)
+        if self._recordings is not None:
+            self._recordings.close()
 
 
 def _call_info(payload: CallInitiated) -> CallInfo:
@@ -273,6 +278,14 @@ def _api_key(settings: Settings) -> str:
     if settings.telnyx_api_key is None:
         raise SettingsError("TELNYX_API_KEY is not set")
     return settings.telnyx_api_key.get_secret_value()
+
+
+def _recordings(settings: Settings) -> RecordingWriter | None:
+    if settings.recordings is None:
+        return None
+    if "://" in settings.recordings:
+        raise SettingsError("BRIDGE_RECORDINGS: only a directory is supported so far")
+    return RecordingWriter(Path(settings.recordings).expanduser())
 
 
 def _speech_to_text(settings: Settings) -> SpeechToText:

@@ -30,8 +30,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from telnyx_media.sync.tts import TextToSpeech
-
 from bridge.call import Call, CallInfo, Remark, Reply
 from bridge.callcontrol import (
     CallControl,
@@ -40,7 +38,7 @@ from bridge.callcontrol import (
     streams_on_answer,
 )
 from bridge.conversation import Conversation, Listener
-from bridge.decisions import Turn, TurnSettings
+from bridge.decisions import Turn
 from bridge.errors import CallEnded, CommandError
 from bridge.events import CallAnswered, CallHangup, Event
 from bridge.hearing import Hearing
@@ -48,6 +46,7 @@ from bridge.logs import LegLogger, leg_logger
 from bridge.observer import CallObserver, CallSummary, TurnLatency
 from bridge.pacer import Pacer
 from bridge.playout import Playout
+from bridge.recorder import CallRecorder, RecordingWriter
 from bridge.settings import Settings
 from bridge.speaking import Speaker
 from bridge.stream import MediaStream, StreamSocket
@@ -57,6 +56,7 @@ from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.frames import Media, Start
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline, ThreadGroup
+from telnyx_media.sync.tts import TextToSpeech
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class CallWorker(Listener):
         on_ended: Callable[[CallWorker], None],
         on_gone: Callable[[CallWorker], None],
         observers: Sequence[CallObserver] = (),
+        recordings: RecordingWriter | None = None,
     ) -> None:
         """Prepare a leg; nothing happens before :meth:`start`.
 
@@ -120,6 +121,7 @@ class CallWorker(Listener):
             on_ended: called on leg-main as soon as the leg takes nothing more.
             on_gone: called on leg-main when everything of the leg has ended but that thread itself.
             observers: told what happens.
+            recordings: writes the leg's recording, if it is to be recorded.
         """
         self.info = info
         self.log: LegLogger = leg_logger(logger, info.tag)
@@ -132,14 +134,20 @@ class CallWorker(Listener):
         self._observers = list(observers)
         self._began = time.monotonic()
         self._group = ThreadGroup(info.tag, timeout=JOIN)
+        self._recorder = None if recordings is None else _recorder(info, settings, recordings)
         self.conversation = Conversation(
-            TurnTaking(_turn_settings(settings)), _playout(settings), pacer, self
+            TurnTaking.from_settings(settings),
+            Playout.from_settings(settings, joinable=_outbound_codec(settings).joinable),
+            pacer,
+            self,
+            tap=self._recorder,
         )
         self._hearing = Hearing(
             self.conversation,
             stt,
             tag=info.tag,
             l16_byte_order=settings.l16_byte_order,
+            tap=self._recorder,
         )
         self._speaker = Speaker(
             self.conversation,
@@ -289,6 +297,8 @@ class CallWorker(Listener):
             self._hang_up()
         self._hearing.close()
         self._speaker.close()
+        if self._recorder is not None:
+            self._recorder.close()
         with self._life:
             sockets = list(self._sockets)
         for stream in sockets:
@@ -331,6 +341,7 @@ class CallWorker(Listener):
             late_packets=self._hearing.late,
             bad_frames=self._bad_frames,
             abandoned=tuple(self._group.abandoned),
+            recording=self._recorder.path if self._recorder is not None else None,
         )
         self.log.info(
             "leg ended: %s, %.1f s, %d turns, %d replies, %d barge-ins, %d packets, %d lost",
@@ -467,7 +478,8 @@ class CallWorker(Listener):
             pass
         except TelnyxMediaError as failure:
             self.log.error("could not apologise to the caller: %s", failure)
-        self.end("agent failed")
+        finally:
+            self.end("agent failed")
 
     @property
     def history(self) -> tuple[Remark, ...]:
@@ -528,25 +540,14 @@ class CallWorker(Listener):
                 )
 
 
-def _turn_settings(settings: Settings) -> TurnSettings:
-    return TurnSettings(
-        language=settings.language,
-        endpoint=settings.endpoint_ms / 1000,
-        barge_in=settings.barge_in,
-    )
-
-
 def _outbound_codec(settings: Settings) -> Codec:
     """Make an encoder for what we asked for; what we hear may be of another codec."""
     return make_codec(settings.codec, settings.sample_rate, l16_byte_order=settings.l16_byte_order)
 
 
-def _playout(settings: Settings) -> Playout:
-    return Playout(
-        lead=settings.lead_ms / 1000,
-        chunk=settings.chunk_ms / 1000,
-        joinable=_outbound_codec(settings).joinable,
-    )
+def _recorder(info: CallInfo, settings: Settings, writer: RecordingWriter) -> CallRecorder:
+    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return CallRecorder(writer, f"{name}-{info.tag}", _outbound_codec(settings))
 
 
 def _where(error: BaseException) -> str:
