@@ -28,6 +28,9 @@ LEAD, TAIL = 0.1, 0.15
 _SHORTEST = 0.09
 # Two windows: long enough to be no plosive, short enough to be recognised before the endpoint.
 _PAUSE = 0.06
+# Seconds after which speech that goes on is reported at its pauses only: recognising a long stretch
+# takes so long that the final behind it would be late.
+_GROWN = 3.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Segmenter:
             sample_rate: of the audio, hertz.
             endpoint: seconds of silence that end a stretch.
             grow: seconds after which speech that goes on is reported again; the longer the stretch,
-                the rarer, so that recognising it each time stays affordable.
+                the rarer, and after a few seconds no more.
             quiet: seconds of silence after an end that are reported, once.
             longest: seconds after which a stretch is ended without a silence.
         """
@@ -128,7 +131,8 @@ class Segmenter:
         if silence >= _PAUSE and not self._paused:
             self._paused = True
             return self._moment("paused", self._end + TAIL)
-        if not silence and now - self._grown >= max(self._grow, 0.5 * (self._grown - self._start)):
+        length = self._grown - self._start
+        if length < _GROWN and now - self._grown >= max(self._grow, 0.5 * length) and not silence:
             self._grown = now
             return self._moment("growing", now)
         return []

@@ -7,7 +7,7 @@ from a listener: the embedded recogniser, or a script.
 
 Threads: :meth:`TranscriptionService.serve` runs on the connection's own thread and makes no other.
 While it recognises it does not read; audio waits in the socket meanwhile, and since recognition is
-forty times faster than real time it never waits long.  ``sessions`` and :meth:`fail` may be used
+thirty times faster than real time it never waits long.  ``sessions`` and :meth:`fail` may be used
 from any thread.
 
 Rules of this module:

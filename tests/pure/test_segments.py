@@ -1,93 +1,122 @@
-"""Speech is cut where a listener would cut it."""
+"""Which text a piece of audio belongs to, however little the service tells."""
 
 from __future__ import annotations
 
-from bridge.simulator.segments import LEAD, TAIL, WINDOW, Moment, Segmenter
+from telnyx_media.segments import SegmentTracker
 
-RATE = 8000
-WINDOW_BYTES = round(2 * RATE * WINDOW)
-
-
-def feed(segmenter: Segmenter, *runs: tuple[float, float]) -> list[Moment]:
-    """Feed runs of (probability, seconds)."""
-    moments: list[Moment] = []
-    for probability, seconds in runs:
-        for _ in range(round(seconds / WINDOW)):
-            moments += segmenter.feed(bytes(WINDOW_BYTES), [probability])
-    return moments
+TEXTS = ("Hello there, how are you?", "Fine!", "What can I do for you today?")
 
 
-def kinds(moments: list[Moment]) -> list[str]:
-    """Get the kinds of moments without those of growing."""
-    return [moment.kind for moment in moments if moment.kind != "growing"]
+def tracker(*texts: str) -> SegmentTracker:
+    """Make a tracker to which ``texts`` were sent."""
+    made = SegmentTracker()
+    for text in texts or TEXTS:
+        made.add(text)
+    return made
 
 
-def test_silence_ends_speech_at_the_endpoint() -> None:
-    """A pause is reported at once, the end after the endpoint, the quiet after a second."""
-    moments = feed(Segmenter(RATE, endpoint=0.3), (0.0, 1.0), (0.9, 1.0), (0.0, 2.0))
+def test_text_behind_its_audio_closes_it() -> None:
+    """A frame that names the text ends the segment."""
+    segments = tracker()
 
-    assert kinds(moments) == ["paused", "ended", "quiet"]
-    ended = moments[-2]
-    assert ended.by_silence
-    assert abs(ended.start - 1.0) < 0.05
-    assert abs(ended.end - 2.0) < 0.05
-
-
-def test_a_stretch_has_little_silence_around_it() -> None:
-    """What the recogniser gets is the speech, a tenth of a second before, and a bit behind."""
-    moments = feed(Segmenter(RATE, endpoint=0.5), (0.0, 3.0), (0.9, 1.0), (0.0, 1.0))
-
-    ended = next(m for m in moments if m.kind == "ended")
-    length = len(ended.pcm) / 2 / RATE
-    assert abs(length - (ended.end - ended.start + LEAD + TAIL)) < 0.01
+    assert segments.audio(1.0) == 0
+    assert segments.text(TEXTS[0]) == 1
+    assert segments.audio(0.3) == 1
+    assert segments.text(TEXTS[1]) == 1
+    assert segments.audio(1.0) == 2
+    assert segments.text(TEXTS[2], keep_last=True) == 0
+    assert segments.named
+    assert segments.finish() == 1
+    assert segments.certain
 
 
-def test_a_short_pause_does_not_end_a_stretch() -> None:
-    """Speech that resumes before the endpoint is one stretch, and its pause was a guess."""
-    moments = feed(Segmenter(RATE, endpoint=0.3), (0.9, 0.5), (0.0, 0.16), (0.9, 0.5), (0.0, 0.5))
+def test_service_may_cut_a_text_into_several() -> None:
+    """A segment is complete when all of its text was named."""
+    segments = tracker()
+    segments.audio(0.5)
 
-    assert kinds(moments) == ["paused", "paused", "ended"]
-    assert moments[-1].end > 1.0
-
-
-def test_a_click_is_passed_over() -> None:
-    """Less than a tenth of a second of voice says nothing, and is not followed by a quiet."""
-    assert feed(Segmenter(RATE, endpoint=0.1), (0.9, WINDOW), (0.0, 3.0)) == []
+    assert segments.text("Hello there,") == 0
+    segments.audio(0.5)
+    assert segments.text(" how are you?") == 1
+    assert segments.current == 1
 
 
-def test_long_speech_is_ended_without_a_silence() -> None:
-    """Somebody who never stops gets a final now and then, unmarked."""
-    moments = feed(Segmenter(RATE, endpoint=0.1, longest=5.0), (0.9, 12.0))
+def test_service_may_join_several_texts() -> None:
+    """One name may complete several segments."""
+    segments = tracker()
+    segments.audio(2.0)
 
-    ended = [m for m in moments if m.kind == "ended"]
-    assert len(ended) == 2
-    assert not any(m.by_silence for m in ended)
-
-
-def test_what_is_open_can_be_asked_for() -> None:
-    """A flush gives what was said so far, once."""
-    segmenter = Segmenter(RATE, endpoint=0.5)
-    feed(segmenter, (0.0, 0.5), (0.9, 0.5))
-
-    assert segmenter.speaking
-    assert kinds(segmenter.flush()) == ["ended"]
-    assert not segmenter.speaking
-    assert segmenter.flush() == []
+    assert segments.text(" ".join(TEXTS[:2])) == 2
+    assert segments.current == 2
 
 
-def test_growing_speech_is_reported_ever_more_rarely() -> None:
-    """Interims over a long stretch cost no more than a few times the stretch."""
-    moments = feed(Segmenter(RATE, endpoint=0.5), (0.9, 12.0))
+def test_markup_that_the_service_strips_does_not_matter() -> None:
+    """Only letters and digits count, and a few may be missing."""
+    segments = tracker("**Hello** _there_, `how` are you?!", "Next.")
+    segments.audio(1.0)
 
-    lengths = [len(m.pcm) / 2 / RATE for m in moments if m.kind == "growing"]
-    assert 0.5 < lengths[0] < 0.8
-    assert sum(lengths) < 4 * 12.0
+    assert segments.text("Hello there how are you") == 1
 
 
-def test_memory_does_not_grow_in_silence() -> None:
-    """An hour on hold keeps a second of audio."""
-    segmenter = Segmenter(RATE, endpoint=0.1)
-    for _ in range(3600):
-        segmenter.feed(bytes(2 * RATE), [0.0] * 31)
+def test_text_before_its_audio_announces_it() -> None:
+    """Where the name comes first, the next name ends the segment."""
+    segments = tracker()
 
-    assert len(segmenter._audio) < 4 * 2 * RATE * 40
+    assert segments.text(TEXTS[0]) == 0
+    assert segments.audio(1.0) == 0
+    assert segments.text(TEXTS[1]) == 1
+    assert segments.audio(0.3) == 1
+    assert not segments.named
+    assert segments.text(TEXTS[2]) == 1
+    assert segments.audio(0.3) == 2
+
+
+def test_is_final_after_each_text_closes_it_once() -> None:
+    """Whether or not the text was named before."""
+    segments = tracker()
+    segments.audio(1.0)
+    segments.text(TEXTS[0])
+
+    assert segments.final() == 0
+    segments.audio(0.3)
+    assert segments.final() == 1
+    assert segments.current == 2
+
+
+def test_without_any_sign_the_length_decides() -> None:
+    """Audio far longer than its text can be belongs to the next."""
+    segments = tracker()
+
+    first = [segments.audio(0.1) for _ in range(60)]
+
+    assert first[0] == 0
+    assert first[-1] == 2
+    assert first == sorted(first)
+    assert not segments.certain
+
+
+def test_the_end_closes_what_is_open() -> None:
+    """Several at once were not told apart."""
+    segments = tracker()
+    segments.audio(1.0)
+
+    assert segments.finish() == 3
+    assert not segments.outstanding
+    assert not segments.certain
+
+
+def test_whether_the_audio_can_be_all_there_is() -> None:
+    """Half of what the text lets one expect is plausible, less is not."""
+    segments = tracker("x" * 26)
+    segments.audio(0.5)
+    assert not segments.plausible
+    segments.audio(0.6)
+    assert segments.plausible
+
+
+def test_nothing_sent_is_nothing_outstanding() -> None:
+    """A name or an end without a text does no harm."""
+    segments = SegmentTracker()
+
+    assert segments.text("x") == segments.final() == segments.finish() == 0
+    assert not segments.outstanding
