@@ -84,17 +84,18 @@ class BargeInWatch:
         self._only_words = self._voice.speaking
         self._voice.forget_run()
 
-    def gives_up_at(self, *, some_words: bool) -> float:
+    def gives_up_at(self, wait: float | None) -> float:
         """Tell when an alarm that has brought no words is a false one.
 
         Args:
-            some_words: whether the recogniser has brought any text, too little to decide.
+            wait: seconds of silence to wait for words; ``None`` chooses by the length of the sound.
         """
         assert self.alarm_at is not None
-        limit = self._raised_at + self._settings.alarm_limit
+        settings = self._settings
+        limit = self._raised_at + settings.alarm_limit
         if self._voice.speaking:
             return limit
-        length = self._voice.last_at - self.alarm_at
-        short = length <= self._settings.short_sound and not some_words
-        wait = self._settings.short_wait if short else self._settings.words_wait
+        if wait is None:
+            short = self._voice.last_at - self.alarm_at <= settings.short_sound
+            wait = settings.short_wait if short else settings.words_wait
         return min(limit, max(self._voice.last_at, self._raised_at) + wait)

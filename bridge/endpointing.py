@@ -165,7 +165,7 @@ class Utterance:
         if silent_from is None:
             wordless = self._text_at + max(WORDLESS, self._settings.endpoint)
             return wordless if self._interims_seen else None
-        end = silent_from + self._delay(text, silent_from)
+        end = max(silent_from + self._delay(text, silent_from), self._voice.stirs_until)
         return end + self._settings.transcript_wait if self.waits_for_text else end
 
     def _silent_from(self) -> float | None:

@@ -173,8 +173,6 @@ class TurnTaking:
             elif not self._voice.speaking:
                 self._keep_backchannel(now)
         self._judge(now)
-        if watch.alarm_at is not None and transcript.is_final and text and self._only_listening():
-            self._dismiss(now)
 
     def digit(self, digit: str, now: float) -> None:
         """Take in a key that the caller pressed; it interrupts the agent if it may be."""
@@ -208,7 +206,10 @@ class TurnTaking:
         self._sentences.append(words(text))
 
     def agent_stopped(self, now: float) -> None:
-        """Take note that the agent has spoken to its end, or was stopped otherwise."""
+        """Take note that the agent has spoken to its end, or was stopped otherwise.
+
+        A barge-in that has not been decided is decided by this; no decision follows.
+        """
         if not self._watch.agent_speaking:
             return
         self._watch.agent_stopped()
@@ -303,6 +304,7 @@ class TurnTaking:
     def _keep_backchannel(self, now: float) -> None:
         if self._utterance.text:
             self._backchannel, self._backchannel_at = self._take(now), now
+            self._revoke()
 
     def _judge(self, now: float) -> None:
         """Make the alarm an interruption if there are words enough."""
@@ -315,13 +317,16 @@ class TurnTaking:
             text, self._language
         )
 
-    def _only_listening(self) -> bool:
-        return not self._voice.speaking and is_backchannel(self._utterance.text, self._language)
-
     def _alarm_ends_at(self) -> float | None:
         if self._watch.alarm_at is None:
             return None
-        return self._watch.gives_up_at(some_words=bool(self._utterance.text))
+        utterance, settings = self._utterance, self._settings
+        if not utterance.text:
+            return self._watch.gives_up_at(None)
+        if not is_backchannel(utterance.text, self._language):
+            return self._watch.gives_up_at(settings.words_wait)
+        # An interim "uh" may become "a table"; a final one is all there was.
+        return self._watch.gives_up_at(settings.short_wait if utterance.waits_for_text else 0.0)
 
     def _poll_alarm(self, now: float) -> None:
         ends_at = self._alarm_ends_at()
@@ -372,7 +377,10 @@ class TurnTaking:
             return
         if self._watch.agent_speaking and is_backchannel(turn.text, self._language):
             self._backchannel, self._backchannel_at = turn, now
+            self._revoke()
             return
+        if self._expected is not None and self._expected.text != turn.text:
+            self._revoke()
         self._expected = None
         self._quiet_from = now
         self._decisions.append(TurnEnded(turn))

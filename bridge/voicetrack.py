@@ -15,6 +15,9 @@ PAUSE = 0.2
 # window within a word is not the end of it.
 DECAY = 2.0
 
+# Seconds after a window of speech in which it may turn out to be a voice and not a click.
+STIR = 0.07
+
 # Seconds.  More is not counted: nothing asks for more, and silence would have to undo it.
 LONGEST_RUN = 1.0
 
@@ -27,6 +30,7 @@ class VoiceTrack:
         run: seconds of speech without much silence between, up to now; at most a second.
         run_from: when that speech began.
         last_at: when a voice was last heard; minus infinity if never.
+        stirs_until: until when a window of speech that was heard may become a voice.
     """
 
     def __init__(self, settings: TurnSettings) -> None:
@@ -34,6 +38,7 @@ class VoiceTrack:
         self.run = 0.0
         self.run_from = 0.0
         self.last_at = float("-inf")
+        self.stirs_until = float("-inf")
         self._settings = settings
         self._pause = min(PAUSE, settings.endpoint * settings.complete)
 
@@ -48,6 +53,7 @@ class VoiceTrack:
         if probability >= settings.speech_level:
             if self.run == 0.0:
                 self.run_from = now - seconds
+            self.stirs_until = now + STIR
             self.run = min(LONGEST_RUN, self.run + seconds)
         else:
             self.run = max(0.0, self.run - DECAY * seconds)

@@ -409,6 +409,7 @@ def test_delay_of_marks_is_taken_off() -> None:
     assert playout.position(1.5) == pytest.approx(1.45)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.0, 0.4), st.integers(0, 40)), min_size=1, max_size=12),
@@ -437,6 +438,7 @@ def test_everything_is_played_once_and_in_order(
     assert playout.position(now) == pytest.approx(number * PACKET)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.integers(3, 80), min_size=1, max_size=5),
@@ -477,6 +479,7 @@ def test_false_alarms_lose_nothing(counts, alarms, with_levels, random) -> None:
     assert playout.finished(now)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.integers(10, 300), st.floats(0.0, 6.0))
 def test_heard_is_a_prefix_of_the_text(count: int, when: float) -> None:

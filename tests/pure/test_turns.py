@@ -1,0 +1,695 @@
+"""Turn-taking, driven by lines of events on a clock of its own."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.turns import (
+    BargeIn,
+    Decision,
+    FalseAlarm,
+    Interrupted,
+    SpeechPaused,
+    SpeechStarted,
+    Turn,
+    TurnEnded,
+    TurnExpected,
+    TurnRevoked,
+    TurnSettings,
+    TurnTaking,
+)
+from telnyx_media.transcripts import Transcript
+
+WINDOW = 0.032
+SECOND = 1.0
+
+
+@dataclass(frozen=True)
+class AgentMoved:
+    """The agent began or stopped, in the order of the decisions."""
+
+
+class Line:
+    """A leg on which things happen at set times; polls as the bridge would."""
+
+    def __init__(self, turn_settings: TurnSettings | None = None, **options: object) -> None:
+        self.turns = TurnTaking(turn_settings, **options)  # type: ignore[arg-type]
+        self.decided: list[tuple[float, Decision | AgentMoved]] = []
+        self._events: list[tuple[float, int, Callable[[float], object]]] = []
+        self._order = itertools.count()
+
+    def at(self, when: float, event: Callable[[float], object]) -> Line:
+        """Have something happen."""
+        heapq.heappush(self._events, (when, next(self._order), event))
+        return self
+
+    def sound(
+        self,
+        start: float,
+        end: float,
+        probability: float = 0.95,
+        *,
+        level: float | None = None,
+        playing: float | None = None,
+    ) -> Line:
+        """Have the detector hear windows of sound, and silence around them."""
+        count = round((end - start) / WINDOW)
+        for index in range(count):
+            self.at(
+                start + (index + 1) * WINDOW,
+                lambda now: self.turns.voice(probability, now, level=level, playing=playing),
+            )
+        for index in range(count, count + 8):
+            self.at(start + (index + 1) * WINDOW, lambda now: self.turns.voice(0.02, now))
+        return self
+
+    def text(
+        self, when: float, text: str, *, final: bool = True, ends: bool = False, sure: float = 0.9
+    ) -> Line:
+        """Have the recogniser say something."""
+        transcript = Transcript(
+            text, is_final=final, speech_final=ends, confidence=sure if final else 0.0
+        )
+        return self.at(when, lambda now: self.turns.transcript(transcript, now))
+
+    def agent(
+        self, start: float, end: float | None, *says: str, interruptible: bool = True
+    ) -> Line:
+        """Have the agent speak, unless it has lost the floor by then."""
+
+        def begin(now: float) -> None:
+            self.decided.append((now, AgentMoved()))
+            self.turns.agent_started(now, interruptible=interruptible)
+            for sentence in says:
+                self.turns.agent_says(sentence)
+
+        def stop(now: float) -> None:
+            self.decided.append((now, AgentMoved()))
+            self.turns.agent_stopped(now)
+
+        self.at(start, begin)
+        if end is not None:
+            self.at(end, stop)
+        return self
+
+    def key(self, when: float, digit: str) -> Line:
+        """Have the caller press a key."""
+        return self.at(when, lambda now: self.turns.digit(digit, now))
+
+    def run(self, until: float = 60.0) -> list[tuple[float, Decision | AgentMoved]]:
+        """Let it all happen, and get the decisions with their times."""
+        while True:
+            deadline = self.turns.deadline
+            next_event = self._events[0][0] if self._events else float("inf")
+            now = min(next_event, float("inf") if deadline is None else deadline)
+            if now > until:
+                return self.decided
+            if next_event <= now:
+                now, _, event = heapq.heappop(self._events)
+                event(now)
+            self.decided += [(now, decision) for decision in self.turns.poll(now)]
+            after = self.turns.deadline
+            assert after is None or after > now, "polling must get somewhere"
+
+    def of(self, *kinds: type) -> list[tuple[float, Decision | AgentMoved]]:
+        """Get the decisions of some kinds."""
+        return [(when, decision) for when, decision in self.run() if isinstance(decision, kinds)]
+
+    def ended(self) -> list[tuple[float, Turn]]:
+        """Get the turns, each with the time at which it was known to be over."""
+        return [(when, d.turn) for when, d in self.run() if isinstance(d, TurnEnded)]
+
+    def names(self) -> list[str]:
+        """Get the names of the decisions, but of those that only tell of the voice."""
+        names = [type(d).__name__ for _, d in self.run() if not isinstance(d, AgentMoved)]
+        return [name for name in names if not name.startswith("Speech")]
+
+
+# Endpointing
+
+
+def test_silence_ends_a_turn() -> None:
+    """A turn ends when the caller has been silent for the endpoint."""
+    line = Line(TurnSettings(endpoint=0.5)).sound(1.0, 2.28).text(2.4, "I want a table")
+
+    ((when, turn),) = line.ended()
+
+    assert when == pytest.approx(turn.ended_at + 0.5)
+    assert turn.ended_at == pytest.approx(2.28)
+    assert turn.started_at == pytest.approx(1.0)
+    assert turn.text == "I want a table"
+    assert turn.confidence == pytest.approx(0.9)
+    assert turn.digits == ""
+
+
+@pytest.mark.parametrize("text", ["Can I book a table?", "Yes", "No, thanks.", "That's all."])
+def test_complete_phrase_ends_sooner(text: str) -> None:
+    """After a complete phrase the silence may be shorter."""
+    ((when, turn),) = Line().sound(1.0, 2.0).text(2.1, text).ended()
+
+    assert when - turn.ended_at < 0.4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I would like, um", "A table for", "Tomorrow and", "On Friday,", "Let me see...", "With my."],
+)
+def test_hesitation_is_waited_for(text: str) -> None:
+    """After a hesitation the caller gets more time."""
+    ((when, turn),) = Line().sound(1.0, 2.0).text(2.1, text).ended()
+
+    assert when - turn.ended_at == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "unfinished"),
+    [
+        ("my number is five five five", True),
+        ("it's 555 01", True),
+        ("555, 0123.", True),
+        ("five five five oh one two three four five six", False),
+        ("555 012 3456", False),
+        ("for seven people", False),
+        ("at half past seven.", False),
+    ],
+)
+def test_number_is_waited_for(text: str, unfinished: bool) -> None:
+    """In the middle of a number read out the caller gets more time."""
+    ((when, turn),) = Line().sound(1.0, 2.0).text(2.1, text).ended()
+
+    assert (when - turn.ended_at > 1.4) == unfinished
+
+
+def test_caller_who_goes_on_is_not_cut() -> None:
+    """A pause shorter than the endpoint joins what is before and after it into one turn."""
+    line = Line().sound(1.0, 2.0).text(2.2, "I would like").sound(2.4, 3.4)
+    line.text(3.6, "a table for four")
+
+    ((_, turn),) = line.ended()
+
+    assert turn.text == "I would like a table for four"
+    assert turn.started_at == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("late", [0.06, 0.3, 0.8, 1.3])
+def test_late_final_is_waited_for(late: float) -> None:
+    """A turn waits for the words of a sound, and ends as soon as they are there."""
+    ((when, turn),) = Line().sound(1.0, 2.0).text(2.0 + late, "a table please.").ended()
+
+    assert turn.text == "a table please."
+    assert when == pytest.approx(max(turn.ended_at + 0.35, 2.0 + late))
+
+
+def test_final_that_comes_within_the_sound_is_not_all() -> None:
+    """A final that arrives while the caller speaks on does not stand for what they still say."""
+    line = Line().sound(1.0, 3.0).text(2.0, "I would like").text(3.9, "a table.")
+
+    ((_, turn),) = line.ended()
+
+    assert turn.text == "I would like a table."
+
+
+def test_interim_is_enough_when_no_final_comes() -> None:
+    """A turn whose final never comes is given with its last interim, after a bounded wait."""
+    line = Line().sound(1.0, 2.0).text(1.9, "a table", final=False)
+
+    ((when, turn),) = line.ended()
+
+    assert turn.text == "a table"
+    assert when < 3.6
+
+
+def test_final_that_repeats_a_given_interim_is_no_second_turn() -> None:
+    """The final of words that were already given as a turn is dropped."""
+    line = Line().sound(1.0, 2.0).text(1.9, "a table for for", final=False)
+    line.text(4.0, "A table for four.")
+
+    assert len(line.ended()) == 1
+
+
+def test_sound_without_words_is_no_turn() -> None:
+    """A cough while the agent is silent ends in nothing."""
+    line = Line().sound(1.0, 1.3)
+
+    assert line.ended() == []
+    assert line.turns.quiet_since is not None
+    assert line.turns.deadline is None
+
+
+def test_words_without_sound_are_a_turn() -> None:
+    """What the detector missed and the recogniser heard is a turn."""
+    ((when, turn),) = Line().text(2.0, "a table").ended()
+
+    assert turn.text == "a table"
+    assert when == pytest.approx(2.5)
+
+
+def test_words_without_sound_end_with_the_engines_event() -> None:
+    """Where no voice was heard, the engine's end of speech is taken."""
+    ((when, _),) = Line().text(2.0, "a table", ends=True).ended()
+
+    assert when == pytest.approx(2.0)
+
+
+def test_engine_may_decide() -> None:
+    """Set so, the engine's end-of-speech event ends the turn at once, silence only much later."""
+    by_engine = TurnSettings(endpointing="engine")
+    ((when, _),) = Line(by_engine).sound(1.0, 2.0).text(2.1, "and so", ends=True).ended()
+    assert when == pytest.approx(2.1)
+
+    ((when, turn),) = Line(by_engine).sound(1.0, 2.0).text(2.1, "and so").ended()
+    assert when - turn.ended_at == pytest.approx(1.5)
+
+
+def test_either_takes_what_comes_first_unless_the_caller_hesitates() -> None:
+    """Set to either, the engine ends a phrase early, but not a hesitation."""
+    either = TurnSettings(endpointing="either")
+    ((when, _),) = Line(either).sound(1.0, 2.0).text(2.25, "a table", ends=True).ended()
+    assert when == pytest.approx(2.25)
+
+    ((when, turn),) = Line(either).sound(1.0, 2.0).text(2.25, "a table and", ends=True).ended()
+    assert when - turn.ended_at == pytest.approx(1.2)
+
+
+def test_engines_event_does_not_end_a_turn_by_silence() -> None:
+    """Set to silence, the default, an engine that is hasty does not cut the caller off."""
+    line = Line().sound(1.0, 2.0).text(2.02, "I want", ends=True).sound(2.3, 3.0)
+    line.text(3.1, "a table", ends=True)
+
+    ((_, turn),) = line.ended()
+
+    assert turn.text == "I want a table"
+
+
+def test_noise_without_words_does_not_keep_a_turn_open() -> None:
+    """A voice that goes on without a word for seconds, a television say, does not hold a turn."""
+    line = Line().sound(1.0, 20.0).text(1.8, "a", final=False).text(2.0, "a table")
+
+    ((when, turn),) = line.ended()
+
+    assert turn.text == "a table"
+    assert when == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "delay"), [(True, 0.2), (False, 1.2), (1.0, 0.35), (0.0, 1.2), (0.5, 0.775)]
+)
+def test_detector_replaces_the_rules(verdict: bool | float, delay: float) -> None:
+    """A detector of one's own gets audio and text and decides how long the silence must be."""
+    asked: list[tuple[bytes, str]] = []
+
+    def detector(audio: bytes, text: str) -> bool | float:
+        asked.append((audio, text))
+        return verdict
+
+    line = Line(TurnSettings(detector=detector), audio=lambda: b"audio")
+    line.sound(1.0, 2.0).text(2.1, "a table and")
+
+    ((when, turn),) = line.ended()
+
+    assert asked == [(b"audio", "a table and")]
+    assert when - turn.ended_at == pytest.approx(delay)
+
+
+def test_detector_is_asked_again_in_the_next_pause() -> None:
+    """Each pause is judged anew."""
+    asked: list[str] = []
+
+    def detector(_: bytes, text: str) -> float:
+        asked.append(text)
+        return 0.0 if len(asked) == 1 else 1.0
+
+    line = Line(TurnSettings(detector=detector)).sound(1.0, 2.0).text(2.1, "a table")
+    line.sound(2.6, 3.2).text(3.3, "for four")
+
+    assert len(line.ended()) == 1
+    assert asked == ["a table", "a table for four"]
+
+
+def test_finals_can_be_asked_for_when_the_voice_pauses() -> None:
+    """A pause is told before the turn's end, once, so that the recogniser can be hurried."""
+    line = Line().sound(1.0, 2.0).text(2.4, "a table")
+
+    (started,) = line.of(SpeechStarted)
+    ((when, decision),) = line.of(SpeechPaused)
+
+    assert started[0] <= 1.15
+    assert when == pytest.approx(2.25, abs=WINDOW)
+    assert isinstance(decision, SpeechPaused)
+    assert decision.at == pytest.approx(2.0, abs=WINDOW)
+
+
+def test_turn_is_expected_early_and_taken_back() -> None:
+    """Set so, a turn is announced before it is certain, and revoked when the caller goes on."""
+    line = Line(TurnSettings(expect=0.1)).sound(1.0, 2.0).text(2.05, "a table")
+    line.sound(2.4, 3.0).text(3.1, "for four")
+
+    kinds = [d for _, d in line.of(TurnExpected, TurnRevoked, TurnEnded)]
+
+    assert [type(kind) for kind in kinds] == [TurnExpected, TurnRevoked, TurnExpected, TurnEnded]
+    assert isinstance(kinds[0], TurnExpected)
+    assert kinds[0].turn.text == "a table"
+    assert isinstance(kinds[3], TurnEnded)
+    assert kinds[3].turn.text == "a table for four"
+
+
+# Digits
+
+
+def test_digits_make_a_turn() -> None:
+    """Keys pressed one after the other are one turn, over when no more come."""
+    line = Line().key(1.0, "4").key(1.8, "2")
+
+    ((when, turn),) = line.ended()
+
+    assert turn == Turn(digits="42", started_at=1.0, ended_at=1.8)
+    assert when == pytest.approx(3.3)
+
+
+def test_terminator_ends_digits_at_once() -> None:
+    """The key that ends an entry does not wait for another."""
+    line = Line().key(1.0, "4").key(1.5, "#").key(1.6, "7")
+
+    assert [(when, turn.digits) for when, turn in line.ended()] == [(1.5, "4#"), (3.1, "7")]
+
+
+def test_key_interrupts_the_agent() -> None:
+    """A key pressed while the agent speaks stops it for good, unless it may not be stopped."""
+    line = Line().agent(0.0, None, "Press one for sales.").key(1.0, "1")
+    assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
+
+    line = Line().agent(0.0, 5.0, interruptible=False).key(1.0, "1")
+    assert line.names() == ["TurnEnded"]
+
+
+# Barge-in
+
+
+def test_barge_in_is_fast() -> None:
+    """From the start of speech to the decision pass at most 150 ms of audio."""
+    for offset in range(8):
+        start = 1.0 + offset * 0.004
+        line = Line().agent(0.0, None)
+        # The window in which the speech begins is mostly silence.
+        line.at(1.0 + WINDOW, lambda now: line.turns.voice(0.3, now))  # noqa: B023 - run below
+        line.sound(1.0 + WINDOW, 2.0)
+
+        ((when, _),) = line.of(BargeIn)
+
+        assert when - start <= 0.15
+
+
+@pytest.mark.parametrize("windows", [1, 2])
+def test_click_does_not_stop_the_agent(windows: int) -> None:
+    """A click fills a window or two and is no speech."""
+    line = Line().agent(0.0, 9.0)
+    for again in range(10):
+        line.sound(1.0 + again * 0.4, 1.0 + again * 0.4 + windows * WINDOW, 1.0)
+
+    assert line.names() == []
+
+
+def test_words_make_an_interruption() -> None:
+    """Speech stops the agent at once; the first real word makes it final."""
+    line = Line().agent(0.0, None, "We have a table at seven.")
+    line.sound(1.0, 2.0).text(1.5, "no", final=False).text(2.2, "No, at eight.")
+
+    assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
+    assert [when for when, _ in line.of(Interrupted)] == [1.5]
+    assert line.ended()[0][1].text == "No, at eight."
+
+
+def test_cough_is_a_false_alarm() -> None:
+    """A short sound without words lets the agent go on within 300 ms."""
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.3)
+
+    ((when, _),) = line.of(FalseAlarm)
+
+    assert line.names() == ["BargeIn", "FalseAlarm"]
+    assert when - 1.3 <= 0.3
+    assert line.ended() == []
+
+
+@pytest.mark.parametrize("text", ["Uh-huh.", "mm-hmm", "Yeah, okay.", "I see.", "right"])
+def test_backchannel_is_a_false_alarm(text: str) -> None:
+    """A listener's "uh-huh" lets the agent go on as soon as it is recognised, and is no turn."""
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, text)
+
+    ((when, _),) = line.of(FalseAlarm)
+
+    assert when == pytest.approx(1.64, abs=0.1)
+    assert line.ended() == []
+
+
+def test_backchannel_depends_on_the_language() -> None:
+    """What is a backchannel in one language interrupts in another."""
+    german = Line(TurnSettings(language="de-DE")).agent(0.0, 9.0)
+    english = Line().agent(0.0, 9.0)
+    for line in (german, english):
+        line.sound(1.0, 1.4).text(1.55, "genau")
+
+    assert not german.of(Interrupted)
+    assert english.of(Interrupted)
+
+
+def test_yeah_at_the_agents_end_is_an_answer() -> None:
+    """What would be a backchannel is a turn when the agent ends right after it."""
+    line = Line().agent(0.0, 2.2, "Is that right?").sound(1.0, 1.4).text(1.55, "Yeah.")
+
+    assert [turn.text for _, turn in line.ended()] == ["Yeah."]
+
+
+def test_longer_speech_waits_for_its_words() -> None:
+    """After a second of speech the agent stays silent until late words come."""
+    line = Line().agent(0.0, None).sound(1.0, 2.2).text(2.8, "I want to cancel.")
+
+    assert not line.of(FalseAlarm)
+    assert [when for when, _ in line.of(Interrupted)] == [2.8]
+
+
+def test_long_speech_is_waited_out_with_an_engine_without_interims() -> None:
+    """A caller who speaks for seconds is not talked over because no words have come yet."""
+    line = Line().agent(0.0, None).sound(1.0, 4.5).text(5.0, "I want to cancel my table.")
+
+    assert not line.of(FalseAlarm)
+    assert line.of(Interrupted)
+
+
+def test_words_after_a_false_alarm_interrupt() -> None:
+    """A recogniser that comes too late for the decision still stops the agent."""
+    line = Line().agent(0.0, None).sound(1.0, 1.4).text(2.1, "Stop!")
+
+    assert line.names() == ["BargeIn", "FalseAlarm", "BargeIn", "Interrupted", "TurnEnded"]
+
+
+def test_more_words_can_be_asked_for() -> None:
+    """With a minimum of words a shorter remark is a false alarm."""
+    setting = TurnSettings(min_words=2)
+    line = Line(setting).agent(0.0, 9.0).sound(1.0, 1.4).text(1.6, "Hello")
+    assert not line.of(Interrupted)
+
+    line = Line(setting).agent(0.0, 9.0).sound(1.0, 1.4).text(1.6, "Hello there")
+    assert line.of(Interrupted)
+
+
+@pytest.mark.parametrize("setting", [TurnSettings(barge_in=False), TurnSettings()])
+def test_reply_that_may_not_be_interrupted(setting: TurnSettings) -> None:
+    """Speech over such a reply stops nothing; its words are a turn."""
+    line = Line(setting).agent(0.0, 9.0, interruptible=setting.barge_in is False)
+    line.sound(1.0, 2.0).text(2.1, "I want a table")
+
+    assert not line.of(BargeIn, Interrupted, FalseAlarm)
+    assert len(line.ended()) == 1
+
+
+def test_recognised_echo_is_dropped() -> None:
+    """Text that repeats what the agent is saying neither interrupts nor becomes a turn."""
+    line = Line().agent(0.0, 9.0, "We have a table for four at half past seven.")
+    line.sound(1.0, 2.0).text(1.6, "a table for", final=False)
+    line.text(2.2, "a table for for at half past")
+
+    assert not line.of(Interrupted)
+    assert line.ended() == []
+
+
+def test_echo_is_still_known_after_the_agents_end() -> None:
+    """The echo's text comes later than its sound."""
+    line = Line().agent(0.0, 2.0, "We have a table for four.").text(2.8, "have a table for four")
+
+    assert line.ended() == []
+
+
+def test_caller_may_choose_among_the_agents_words() -> None:
+    """A word that the agent just said, said aloud by the caller, is an answer."""
+    line = Line().agent(0.0, None, "Would you like soup or salad?")
+    line.sound(1.0, 1.6, level=-25.0, playing=-20.0).text(1.8, "Salad.")
+
+    assert [turn.text for _, turn in line.ended()] == ["Salad."]
+
+
+def test_faint_echo_does_not_stop_the_agent() -> None:
+    """The agent's own audio at -20 dB in the caller's is no barge-in, a caller's voice is."""
+    line = Line().agent(0.0, 9.0, "Would you like soup or salad?")
+    line.sound(1.0, 4.0, level=-41.0, playing=-20.0).text(2.0, "salad")
+    assert line.names() == []
+
+    line = Line().agent(0.0, 9.0).sound(1.0, 2.0, level=-28.0, playing=-20.0)
+    assert line.of(BargeIn)
+
+
+def test_echo_that_is_not_faint_stops_the_agent_less_and_less() -> None:
+    """Sounds that come to nothing make the next barge-in of the reply take longer."""
+    line = Line().agent(0.0, 60.0)
+    for start in range(2, 40, 2):
+        line.sound(start, start + 0.3)
+
+    assert 1 <= len(line.of(BargeIn)) <= 3
+
+
+def test_noise_that_does_not_end_stops_the_agent_once() -> None:
+    """A television beside the phone interrupts a reply once, and words still do after it."""
+    line = Line().agent(0.0, None).sound(1.0, 30.0).text(20.0, "Turn that off!")
+
+    assert [type(d) for _, d in line.of(BargeIn, FalseAlarm, Interrupted)] == [
+        BargeIn,
+        FalseAlarm,
+        BargeIn,
+        Interrupted,
+    ]
+
+
+def test_caller_who_began_before_the_agent_is_heard() -> None:
+    """A caller who goes on just when the agent begins takes the floor back."""
+    line = Line().sound(1.0, 3.0).agent(1.5, None).text(2.0, "wait", final=False)
+
+    assert line.of(BargeIn)[0][0] <= 1.65
+    assert line.of(Interrupted)
+
+
+def test_quiet_is_counted_by_words_and_the_agent() -> None:
+    """Noise does not count as somebody speaking; the agent, words and keys do."""
+    line = Line().agent(0.0, 2.0)
+    line.run(1.0)
+    assert line.turns.quiet_since is None
+    line.run(2.5)
+    assert line.turns.quiet_since == pytest.approx(2.0)
+    line.sound(3.0, 3.6).run(9.0)
+    assert line.turns.quiet_since == pytest.approx(2.0)
+    line.text(10.0, "hello").run(10.1)
+    assert line.turns.quiet_since is None
+    line.run(20.0)
+    assert line.turns.quiet_since == pytest.approx(10.5)
+
+
+# Whatever happens
+
+WORDS = ["no", "a table for four", "and", "um", "uh-huh", "five five five", "stop it now please."]
+
+Event = tuple[str, float | str, float | bool]
+Script = list[tuple[float, Event]]
+
+scripts: st.SearchStrategy[Script] = st.lists(
+    st.tuples(
+        st.floats(0.0, 1.5),
+        st.one_of(
+            st.tuples(st.just("sound"), st.floats(0.03, 2.0), st.floats(0.5, 1.0)),
+            st.tuples(st.just("final"), st.sampled_from(WORDS), st.booleans()),
+            st.tuples(st.just("interim"), st.sampled_from(WORDS), st.booleans()),
+            st.tuples(st.just("agent"), st.floats(0.1, 3.0), st.booleans()),
+            st.tuples(st.just("key"), st.sampled_from("0123456789*#"), st.booleans()),
+        ),
+    ),
+    max_size=12,
+)
+choices = st.builds(
+    TurnSettings,
+    endpoint=st.sampled_from([0.1, 0.5, 1.5]),
+    endpointing=st.sampled_from(["silence", "engine", "either"]),
+    expect=st.sampled_from([None, 0.1]),
+    barge_in=st.booleans(),
+    min_words=st.integers(0, 3),
+    detector=st.sampled_from([None, lambda audio, text: len(text) % 2 == 0, lambda a, t: 0.5]),
+)
+
+
+def play(chosen: TurnSettings, script: Script) -> Line:
+    """Run a script of events, each so long after the one before."""
+    line, now = Line(chosen), 1.0
+    for wait, (kind, what, how) in script:
+        now += wait
+        if isinstance(what, float):
+            if kind == "sound":
+                line.sound(now, now + what, how)
+            else:
+                line.agent(now, now + what, interruptible=bool(how))
+        elif kind == "key":
+            line.key(now, what)
+        else:
+            line.text(now, what, final=kind == "final", ends=bool(how))
+    return line
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(choices, scripts)
+def test_every_alarm_is_decided(chosen: TurnSettings, script: Script) -> None:
+    """Whatever happens, each barge-in gets one decision before the next, and all comes to rest."""
+    line = play(chosen, script)
+    alarm = False
+    for _, decision in line.run(120.0):
+        if isinstance(decision, AgentMoved):
+            # That decides it, too.
+            alarm = False
+        elif isinstance(decision, BargeIn):
+            assert not alarm
+            assert chosen.barge_in
+            alarm = True
+        elif isinstance(decision, Interrupted | FalseAlarm):
+            assert alarm
+            alarm = False
+        elif isinstance(decision, TurnEnded):
+            assert bool(decision.turn.text) != bool(decision.turn.digits)
+            assert decision.turn.started_at <= decision.turn.ended_at
+    assert not alarm
+    assert line.turns.deadline is None
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(choices, scripts)
+def test_no_word_is_lost_or_given_twice(chosen: TurnSettings, script: Script) -> None:
+    """With a silent agent, every final is in exactly one turn, in order, and so is every digit."""
+    script = [(wait, event) for wait, event in script if event[0] in {"sound", "final", "key"}]
+    turns = [turn for _, turn in play(chosen, script).ended()]
+
+    said = " ".join(str(what) for _, (kind, what, _) in script if kind == "final")
+    keyed = "".join(str(what) for _, (kind, what, _) in script if kind == "key")
+
+    assert " ".join(turn.text for turn in turns if turn.text) == said
+    assert "".join(turn.digits for turn in turns) == keyed
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(choices, scripts)
+def test_expected_turns_are_resolved(chosen: TurnSettings, script: Script) -> None:
+    """An expected turn is followed by its revocation or by exactly that turn."""
+    expected: Turn | None = None
+    for _, decision in play(chosen, script).run(120.0):
+        if isinstance(decision, TurnExpected):
+            assert expected is None
+            expected = decision.turn
+        elif isinstance(decision, TurnRevoked):
+            assert expected is not None
+            expected = None
+        elif isinstance(decision, TurnEnded) and decision.turn.text:
+            assert expected is None or expected.text == decision.turn.text
+            expected = None
+    assert expected is None
