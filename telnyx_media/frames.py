@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Union
 
 import msgspec
 
-from telnyx_media.errors import FrameError
+from telnyx_media import _framewire as wire
 
 __all__ = [
     "Clear",
@@ -220,140 +220,6 @@ class StreamError(msgspec.Struct, frozen=True):
 Frame = Union[Connected, Start, Media, Dtmf, Mark, Clear, Stop, StreamError]  # noqa: UP007 - 3.10
 
 
-# The shapes on the wire.  Anything that Telnyx might leave out or send as null has a default; a
-# number may come as a string because the decoders below are not strict.
-
-
-class _MediaBody(msgspec.Struct, gc=False):
-    payload: bytes
-    track: str | None = None
-    chunk: int | None = None
-    timestamp: int | None = None
-
-
-class _MediaMessage(msgspec.Struct, tag_field="event", tag="media", gc=False):
-    media: _MediaBody
-    sequence_number: int | None = None
-    stream_id: str | None = None
-
-
-# As Telnyx writes it; msgspec makes base64 of bytes.
-class _MediaBodyOut(msgspec.Struct, omit_defaults=True, gc=False):
-    payload: bytes
-    track: str
-    chunk: str | None = None
-    timestamp: str | None = None
-
-
-class _MediaMessageOut(
-    msgspec.Struct, tag_field="event", tag="media", omit_defaults=True, gc=False
-):
-    media: _MediaBodyOut
-    sequence_number: str | None = None
-    stream_id: str | None = None
-
-
-class _ConnectedBody(msgspec.Struct):
-    auth_token: str | None = msgspec.field(name="x-telnyx-streaming-auth-token", default=None)
-
-
-class _ConnectedMessage(msgspec.Struct, tag_field="event", tag="connected"):
-    version: str | float | None = None
-    connected: _ConnectedBody | None = None
-
-
-class _FormatBody(msgspec.Struct):
-    encoding: str | None = None
-    sample_rate: int | None = None
-    channels: int | None = None
-
-
-class _StartBody(msgspec.Struct):
-    call_control_id: str | None = None
-    call_session_id: str | None = None
-    from_number: str | None = msgspec.field(name="from", default=None)
-    to_number: str | None = msgspec.field(name="to", default=None)
-    client_state: str | None = None
-    custom_parameters: Any = None
-    media_format: _FormatBody | None = None
-
-
-class _StartMessage(msgspec.Struct, tag_field="event", tag="start"):
-    start: _StartBody
-    sequence_number: int | None = None
-    stream_id: str | None = None
-
-
-class _DtmfBody(msgspec.Struct):
-    digit: str | int
-
-
-class _DtmfMessage(msgspec.Struct, tag_field="event", tag="dtmf"):
-    dtmf: _DtmfBody
-    occurred_at: str | None = None
-    sequence_number: int | None = None
-    stream_id: str | None = None
-
-
-class _MarkBody(msgspec.Struct):
-    name: str | int
-
-
-class _MarkMessage(msgspec.Struct, tag_field="event", tag="mark"):
-    mark: _MarkBody
-    sequence_number: int | None = None
-    stream_id: str | None = None
-
-
-class _ClearMessage(msgspec.Struct, tag_field="event", tag="clear"):
-    pass
-
-
-class _StopBody(msgspec.Struct):
-    call_control_id: str | None = None
-
-
-class _StopMessage(msgspec.Struct, tag_field="event", tag="stop"):
-    stop: _StopBody | None = None
-    sequence_number: int | None = None
-    stream_id: str | None = None
-
-
-class _ErrorBody(msgspec.Struct):
-    code: int | str | None = None
-    title: str | None = None
-    detail: str | None = None
-
-
-class _ErrorMessage(msgspec.Struct, tag_field="event", tag="error"):
-    payload: _ErrorBody | None = None
-    stream_id: str | None = None
-
-
-class _Envelope(msgspec.Struct):
-    event: str
-
-
-_FromTelnyx = Union[  # noqa: UP007 - 3.10
-    _MediaMessage,
-    _ConnectedMessage,
-    _StartMessage,
-    _DtmfMessage,
-    _MarkMessage,
-    _StopMessage,
-    _ErrorMessage,
-]
-_ToTelnyx = Union[_MediaMessage, _MarkMessage, _ClearMessage]  # noqa: UP007 - 3.10
-
-_from_telnyx = msgspec.json.Decoder(_FromTelnyx, strict=False)
-_to_telnyx = msgspec.json.Decoder(_ToTelnyx, strict=False)
-_envelope = msgspec.json.Decoder(_Envelope)
-_encoder = msgspec.json.Encoder()
-
-_EVENTS_FROM = frozenset({"media", "connected", "start", "dtmf", "mark", "stop", "error"})
-_EVENTS_TO = frozenset({"media", "mark", "clear"})
-
-
 def parse_frame(text: str | bytes) -> Frame | None:
     """Parse one message from Telnyx.
 
@@ -364,12 +230,12 @@ def parse_frame(text: str | bytes) -> Frame | None:
         FrameError: the message is no JSON object, or a part of it is missing or of a wrong kind.
     """
     try:
-        message = _from_telnyx.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        _raise_unless_unknown(text, _EVENTS_FROM, error)
+        message = wire.from_telnyx.decode(text)
+    except wire.FAILURES as error:
+        wire.raise_unless_unknown(text, wire.EVENTS_FROM, error)
         return None
     # The one kind that comes fifty times a second for each leg goes first.
-    if type(message) is _MediaMessage:
+    if type(message) is wire.MediaMessage:
         return _media(message)
     return _other(message)
 
@@ -384,43 +250,18 @@ def parse_command(text: str | bytes) -> Media | Mark | Clear | None:
         FrameError: the message is no JSON object, or a part of it is missing or of a wrong kind.
     """
     try:
-        message = _to_telnyx.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        _raise_unless_unknown(text, _EVENTS_TO, error)
+        message = wire.to_telnyx.decode(text)
+    except wire.FAILURES as error:
+        wire.raise_unless_unknown(text, wire.EVENTS_TO, error)
         return None
-    if type(message) is _MediaMessage:
+    if type(message) is wire.MediaMessage:
         return _media(message)
-    if isinstance(message, _MarkMessage):
+    if isinstance(message, wire.MarkMessage):
         return _mark(message)
     return Clear()
 
 
-def _raise_unless_unknown(text: str | bytes, known: frozenset[str], error: Exception) -> None:
-    """Return for an event nobody has heard of; raise for everything else that failed to parse."""
-    try:
-        event = _envelope.decode(text).event
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        event = None
-    if event is not None and event not in known:
-        return
-    raise FrameError(_explain(error)) from None
-
-
-def _explain(error: Exception) -> str:
-    """Say in one line what is wrong with a message, quoting nothing of it."""
-    if isinstance(error, msgspec.ValidationError):
-        # "Expected `str`, got `int` - at `$.mark.name`": types and our own field names only.
-        what, _, where = str(error).partition(" - at ")
-        path = where.strip("`").removeprefix("$").removeprefix(".") or "message"
-        return f"media-stream frame: {path}: {what[0].lower()}{what[1:]}"
-    if isinstance(error, RecursionError):
-        return "media-stream frame: message: nested too deeply"
-    if isinstance(error, UnicodeError):
-        return "media-stream frame: message: not UTF-8"
-    return "media-stream frame: message: not JSON"
-
-
-def _media(message: _MediaMessage) -> Media:
+def _media(message: wire.MediaMessage) -> Media:
     body = message.media
     track = body.track
     if track != "inbound":
@@ -435,36 +276,36 @@ def _media(message: _MediaMessage) -> Media:
     )
 
 
-def _mark(message: _MarkMessage) -> Mark:
+def _mark(message: wire.MarkMessage) -> Mark:
     return Mark(str(message.mark.name), message.sequence_number, message.stream_id or "")
 
 
 def _other(message: object) -> Frame:
-    if isinstance(message, _MarkMessage):
+    if isinstance(message, wire.MarkMessage):
         return _mark(message)
-    if isinstance(message, _DtmfMessage):
+    if isinstance(message, wire.DtmfMessage):
         return Dtmf(
             str(message.dtmf.digit),
             message.occurred_at or "",
             message.sequence_number,
             message.stream_id or "",
         )
-    if isinstance(message, _StartMessage):
+    if isinstance(message, wire.StartMessage):
         return _start(message)
-    if isinstance(message, _StopMessage):
-        body = message.stop or _StopBody()
+    if isinstance(message, wire.StopMessage):
+        body = message.stop or wire.StopBody()
         return Stop(body.call_control_id or "", message.sequence_number, message.stream_id or "")
-    if isinstance(message, _ConnectedMessage):
+    if isinstance(message, wire.ConnectedMessage):
         inner = message.connected
         version = "" if message.version is None else str(message.version)
         return Connected(version, inner.auth_token if inner else None)
-    assert isinstance(message, _ErrorMessage)
+    assert isinstance(message, wire.ErrorMessage)
     return _error(message)
 
 
-def _start(message: _StartMessage) -> Start:
+def _start(message: wire.StartMessage) -> Start:
     body = message.start
-    given = body.media_format or _FormatBody()
+    given = body.media_format or wire.FormatBody()
     encoding = (given.encoding or "PCMU").strip().upper()
     # L16 is offered at 16 kHz only; all the others have a clock of 8000.
     rate = given.sample_rate or (16000 if encoding == "L16" else 8000)
@@ -494,8 +335,8 @@ def _parameters(given: object) -> dict[str, str]:
     }
 
 
-def _error(message: _ErrorMessage) -> StreamError:
-    body = message.payload or _ErrorBody()
+def _error(message: wire.ErrorMessage) -> StreamError:
+    body = message.payload or wire.ErrorBody()
     try:
         code = int(body.code or 0)
     except ValueError:
@@ -506,12 +347,12 @@ def _error(message: _ErrorMessage) -> StreamError:
 def encode_media(payload: bytes) -> str:
     """Write the ``media`` message to Telnyx that plays ``payload``, bytes of the codec."""
     # msgspec makes a base64 string of bytes, faster than binascii does.
-    return '{"event":"media","media":{"payload":' + _encoder.encode(payload).decode() + "}}"
+    return '{"event":"media","media":{"payload":' + wire.encoder.encode(payload).decode() + "}}"
 
 
 def encode_mark(name: str) -> str:
     """Write the ``mark`` message to Telnyx that comes back when the audio before it was played."""
-    return _encoder.encode({"event": "mark", "mark": {"name": name}}).decode()
+    return wire.encoder.encode({"event": "mark", "mark": {"name": name}}).decode()
 
 
 def encode_clear() -> str:
@@ -548,21 +389,21 @@ def encode_frame(frame: Frame) -> str:
         return encode_clear()
     body["sequence_number"] = _text(getattr(frame, "sequence_number", None))
     body["stream_id"] = getattr(frame, "stream_id", None) or None
-    return _encoder.encode(_given(body)).decode()
+    return wire.encoder.encode(_given(body)).decode()
 
 
 def _encode_media_frame(frame: Media) -> str:
     number, chunk, timestamp = frame.sequence_number, frame.chunk_number, frame.timestamp
-    body = _MediaBodyOut(
+    body = wire.MediaBodyOut(
         frame.payload,
         frame.track,
         None if chunk is None else str(chunk),
         None if timestamp is None else str(timestamp),
     )
-    message = _MediaMessageOut(
+    message = wire.MediaMessageOut(
         body, None if number is None else str(number), frame.stream_id or None
     )
-    return _encoder.encode(message).decode()
+    return wire.encoder.encode(message).decode()
 
 
 def _start_body(frame: Start) -> dict[str, object]:
