@@ -48,10 +48,21 @@ if TYPE_CHECKING:
     from telnyx_media.pcm import write_wav as write_wav
     from telnyx_media.reorder import ReorderBuffer as ReorderBuffer
     from telnyx_media.sentences import SentenceSplitter as SentenceSplitter
+    from telnyx_media.sync.stt import SpeechToText as SpeechToText
+    from telnyx_media.sync.sttsession import SttSession as SttSession
+    from telnyx_media.sync.tts import TextToSpeech as TextToSpeech
+    from telnyx_media.sync.ttssession import SpeechAudio as SpeechAudio
+    from telnyx_media.sync.ttssession import TtsSession as TtsSession
+    from telnyx_media.transcripts import Transcript as Transcript
     from telnyx_media.vad import VoiceDetector as VoiceDetector
 
 # Module of each public name, in reading order.
 _MODULES = {
+    "telnyx_media.sync.stt": ("SpeechToText",),
+    "telnyx_media.sync.sttsession": ("SttSession",),
+    "telnyx_media.transcripts": ("Transcript",),
+    "telnyx_media.sync.tts": ("TextToSpeech",),
+    "telnyx_media.sync.ttssession": ("TtsSession", "SpeechAudio"),
     "telnyx_media.errors": (
         "TelnyxMediaError",
         "ConfigurationError",
@@ -93,15 +104,18 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOME)
 
 
-def __getattr__(name: str) -> object:
-    """Import the module of a public name at its first use."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    # From now on it is found without asking here.
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    # Hidden from type checkers, which would take every misspelt name for one that is there.
+
+    def __getattr__(name: str) -> object:
+        """Import the module of a public name at its first use."""
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(home), name)
+        # From now on it is found without asking here.
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
