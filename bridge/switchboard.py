@@ -90,7 +90,7 @@ class Switchboard:
         self._changed = threading.Condition(self._lock)
         self._workers: dict[str, CallWorker] = {}
         # Legs that take nothing more, but whose threads may not have ended.
-        self._leaving: set[CallWorker] = set()
+        self._leaving: dict[str, CallWorker] = {}
         self._draining = False
 
     # -- webhooks ---------------------------------------------------------------------------------
@@ -155,9 +155,15 @@ class Switchboard:
             logger.warning("could not refuse a call: %s", error)
 
     def _find(self, key: str) -> CallWorker | None:
-        info = self._registry.find(key) if key else None
+        """Get a leg by either of its ids, also one whose threads have not ended yet."""
+        if not key:
+            return None
         with self._lock:
-            return None if info is None else self._workers.get(info.call_control_id)
+            found = self._workers.get(key) or self._leaving.get(key)
+            if found is not None:
+                return found
+            workers = [*self._workers.values(), *self._leaving.values()]
+        return next((worker for worker in workers if worker.info.call_leg_id == key), None)
 
     # -- media ------------------------------------------------------------------------------------
 
@@ -192,12 +198,12 @@ class Switchboard:
         self._registry.end(key)
         with self._lock:
             if self._workers.pop(key, None) is not None:
-                self._leaving.add(worker)
+                self._leaving[key] = worker
 
     def _gone(self, worker: CallWorker) -> None:
         """Forget a leg whose threads have ended."""
         with self._lock:
-            self._leaving.discard(worker)
+            self._leaving.pop(worker.info.call_control_id, None)
             self._changed.notify_all()
 
     def legs(self) -> list[CallInfo]:
@@ -247,7 +253,7 @@ class Switchboard:
     def close(self) -> None:
         """End every leg at once and join its threads; may be called twice."""
         with self._lock:
-            workers = [*self._workers.values(), *self._leaving]
+            workers = [*self._workers.values(), *self._leaving.values()]
         self.drain(0.0)
         deadline = Deadline(JOIN)
         for worker in workers:
