@@ -69,8 +69,8 @@ class Overlap:
         self._armed = False
         self._words.clear()
 
-    def strip(self, text: str, *, is_final: bool) -> str:
-        """Take the words off ``text`` that were delivered before; ``""`` if nothing is left.
+    def new_in(self, text: str, *, is_final: bool) -> str:
+        """Get ``text`` from its first new word on; ``""`` if all of it was delivered before.
 
         Args:
             text: of a transcript that came after a reconnect.

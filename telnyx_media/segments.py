@@ -132,5 +132,7 @@ class SegmentTracker:
         self.current += 1
         self._seconds = 0.0
         # A few letters too many are a difference of spelling, not the next text.
-        self._named = rest if rest > 2 + (1 - NAMED) * self._named else 0
+        few = rest <= 2 + (1 - NAMED) * self._named
+        is_next = self.outstanding and rest >= NAMED * self._weights[self.current]
+        self._named = 0 if few and not is_next else rest
         return 1

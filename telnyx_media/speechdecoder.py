@@ -58,6 +58,8 @@ def sniff(data: bytes, *, raw_expected: bool, whole: bool = False) -> str | None
             return kind
         if magic.startswith(head) and not whole:
             return None
+    if data[:1] == b"\xff" and len(data) < _HEADER and not whole:
+        return None
     size = mp3_frame_bytes(data)
     if size is not None:
         second = data[size : size + _HEADER]

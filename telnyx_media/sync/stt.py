@@ -14,7 +14,13 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from telnyx_media.sync.connection import CONNECT_TIMEOUT, Connection, check_key
+from telnyx_media.sync.connection import (
+    CONNECT_TIMEOUT,
+    DEAD_AFTER,
+    PING_INTERVAL,
+    Connection,
+    check_key,
+)
 from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.sttsession import SttSession
 from telnyx_media.transcripts import TRANSCRIPTION_URL, SttOptions, Transcript, transcription_url
@@ -51,6 +57,8 @@ class SpeechToText:
         connect_timeout: float = CONNECT_TIMEOUT,
         buffer_seconds: float = 30.0,
         reply_timeout: float = 8.0,
+        ping_interval: float = PING_INTERVAL,
+        dead_after: float = DEAD_AFTER,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Check everything; nothing is opened.
@@ -82,6 +90,8 @@ class SpeechToText:
             buffer_seconds: of audio kept to be sent again, at most.
             reply_timeout: seconds of speech without any reply after which a new connection counts
                 as dead on arrival.
+            ping_interval: seconds between pings.
+            dead_after: seconds without a byte, not even a pong, after which the peer is gone.
             ssl_context: of TLS; the system's when ``None``.
 
         Raises:
@@ -95,6 +105,8 @@ class SpeechToText:
         self.connect_timeout = connect_timeout
         self.buffer_seconds = buffer_seconds
         self.reply_timeout = reply_timeout
+        self.ping_interval = ping_interval
+        self.dead_after = dead_after
         self.ssl_context = ssl_context
         options = SttOptions(
             engine=engine,
@@ -185,4 +197,6 @@ class SpeechToText:
             tag=tag,
             context=self.ssl_context,
             connect_timeout=self.connect_timeout,
+            ping_interval=self.ping_interval,
+            dead_after=self.dead_after,
         )

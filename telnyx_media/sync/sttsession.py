@@ -29,6 +29,7 @@ from telnyx_media._audioop import audioop
 from telnyx_media.errors import (
     ConfigurationError,
     ConnectionLost,
+    DeadlineExceeded,
     ServiceError,
     SessionEnded,
     TelnyxMediaError,
@@ -68,11 +69,15 @@ QUIET_WITHOUT_FINAL = 1.0
 # A connection that lived so long counts as a success, in seconds.
 HEALTHY_AFTER = 30.0
 
-# How often a mute connection is replaced before its silence is believed.
+# How often in a row a mute connection is replaced before its silence is believed.
 SUSPICIONS = 2
 
-# How often a receive looks around while the connection has not said anything yet, in seconds.
-TICK = 0.5
+# How much longer silence is believed of a connection that has spoken, or of an engine that speaks
+# only when the caller has paused.
+TRUST = 2.0
+
+# How often a receive looks whether speech stays without an answer, in seconds.
+TICK = 1.0
 
 # What `close` waits for its threads; they need a few milliseconds.
 CLOSE_SECONDS = 0.08
@@ -139,6 +144,7 @@ class SttSession:
         self._progress = threading.Condition()
         self._last_message = 0.0
         self._final_after_close = False
+        self._asked_again = False
         self._answered = False
         self._ended = False
         # Of the receive thread, which must not wait for itself.
@@ -273,14 +279,12 @@ class SttSession:
         while not self._closing.is_set():
             connection = self._new_connection()
             began = time.monotonic()
+            reason: TelnyxMediaError
             try:
                 feed = self._connect(connection)
                 self._receive(connection, feed, suspicious=suspicions < SUSPICIONS)
                 self._answered = True
                 break
-            except _Mute as error:
-                suspicions += 1
-                reason: TelnyxMediaError = error
             except PeerClosed as closed:
                 raised = closed.to_error()
                 reason = raised if isinstance(raised, TelnyxMediaError) else closed
@@ -289,9 +293,9 @@ class SttSession:
             finally:
                 self._drop(connection)
             if connection.messages or time.monotonic() - began > HEALTHY_AFTER:
-                failures = 0
-            failures += 1
-            failures = self._after(reason, failures)
+                failures = suspicions = 0
+            suspicions += isinstance(reason, _Mute)
+            failures = self._after(reason, failures + 1)
 
     def _after(self, reason: TelnyxMediaError, failures: int) -> int:
         # Wait for the next attempt, or move on to the next engine, or raise; gets the new count.
@@ -350,44 +354,40 @@ class SttSession:
 
     def _receive(self, connection: Connection, feed: Feed, *, suspicious: bool) -> None:
         # Returns when the service has ended the session properly.
-        spoken_at: float | None = None
+        watch = _Watch(self._service.reply_timeout, self._options) if suspicious else None
         while True:
-            watching = suspicious and not connection.messages
             try:
-                data = connection.receive(TICK if watching else None)
-            except TimeoutError:
-                spoken_at = self._check_mute(feed, spoken_at)
-                continue
+                data = connection.receive(watch.tick if watch is not None else None)
             except PeerClosed as closed:
-                if (
-                    feed.close_sent
-                    and closed.code in (1000, 1005)
-                    and self._is_answered(connection, feed)
-                ):
+                if feed.close_sent and closed.code in (1000, 1005) and self._is_answered(feed):
                     return
                 raise
+            except DeadlineExceeded:
+                raise
+            except TimeoutError:
+                assert watch is not None
+                with self._uplink.changed:
+                    watch.look(feed, self._uplink.ring)
+                continue
             for message in parse_message(data):
                 if isinstance(message, ServerError):
                     raise message.to_exception()
                 self._take(message, feed)
+            if watch is not None:
+                watch.answered(feed.position)
             with self._progress:
                 self._last_message = time.monotonic()
                 self._progress.notify_all()
 
-    def _check_mute(self, feed: Feed, spoken_at: float | None) -> float | None:
-        now = time.monotonic()
-        if spoken_at is None:
-            with self._uplink.changed:
-                return now if feed.speech() is not None else None
-        if now - spoken_at < self._service.reply_timeout:
-            return spoken_at
-        raise _Mute("the service takes audio and says nothing")
-
-    def _is_answered(self, connection: Connection, feed: Feed) -> bool:
-        # A socket that swallowed speech without a word and was closed may have been dead on
-        # arrival: one more is tried before its silence is believed.
+    def _is_answered(self, feed: Feed) -> bool:
+        # A socket that swallowed speech without a final for it may have been dead: one more is
+        # asked before its silence is believed.
         with self._uplink.changed:
-            return bool(connection.messages) or self.connections > 1 or feed.speech() is None
+            unheard = feed.speech() is not None
+        if self._final_after_close or not unheard or self._asked_again:
+            return True
+        self._asked_again = True
+        return False
 
     def _take(self, transcript: Transcript, feed: Feed) -> None:
         with self._uplink.changed:
@@ -395,7 +395,7 @@ class SttSession:
             replayed = self._uplink.ring.start >= self._sent_again
         if feed.close_sent and transcript.is_final:
             self._final_after_close = True
-        text = self._overlap.strip(transcript.text, is_final=transcript.is_final)
+        text = self._overlap.new_in(transcript.text, is_final=transcript.is_final)
         if transcript.is_final and text:
             self._overlap.delivered(text, left=left)
         if replayed:
@@ -465,6 +465,33 @@ class SttSession:
 
 class _Mute(ConnectionLost):
     """A connection that takes audio and says nothing."""
+
+
+class _Watch:
+    """Looks whether speech stays without any answer on one connection."""
+
+    def __init__(self, timeout: float, options: SttOptions) -> None:
+        self.tick = min(TICK, timeout / 4)
+        self._timeout = timeout
+        # Engines without interims are silent for as long as the caller speaks.
+        self._patience = 1.0 if options.engine_info.interims else TRUST
+        self._answered_to = 0
+        self._spoken_at: float | None = None
+
+    def answered(self, position: int) -> None:
+        """Note a message, when audio up to ``position`` had been sent."""
+        self._answered_to = position
+        self._patience = TRUST
+        self._spoken_at = None
+
+    def look(self, feed: Feed, ring: AudioRing) -> None:
+        """Raise ``_Mute`` when it is time; the uplink's lock is held."""
+        now = time.monotonic()
+        if self._spoken_at is None:
+            if ring.speech(feed.position, self._answered_to) is not None:
+                self._spoken_at = now
+        elif now - self._spoken_at >= self._timeout * self._patience:
+            raise _Mute("the service takes audio and says nothing")
 
 
 def _grace(options: SttOptions) -> float:

@@ -23,7 +23,13 @@ from dataclasses import replace
 
 from telnyx_media.errors import SessionEnded
 from telnyx_media.sentences import SentenceSplitter, speakable
-from telnyx_media.sync.connection import CONNECT_TIMEOUT, Connection, check_key
+from telnyx_media.sync.connection import (
+    CONNECT_TIMEOUT,
+    DEAD_AFTER,
+    PING_INTERVAL,
+    Connection,
+    check_key,
+)
 from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.speechcache import SpeechCache
 from telnyx_media.sync.threads import ThreadGroup
@@ -65,6 +71,8 @@ class TextToSpeech:
         retry: RetryPolicy | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         reply_timeout: float = 10.0,
+        ping_interval: float = PING_INTERVAL,
+        dead_after: float = DEAD_AFTER,
         cache: SpeechCache | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
@@ -93,6 +101,8 @@ class TextToSpeech:
             connect_timeout: seconds for one whole connect.
             reply_timeout: seconds without audio, while some is due, that end an attempt.
             cache: keeps what was synthesised, so that the same text is synthesised once.
+            ping_interval: seconds between pings.
+            dead_after: seconds without a byte, not even a pong, after which the peer is gone.
             ssl_context: of TLS; the system's when ``None``.
 
         Raises:
@@ -138,6 +148,8 @@ class TextToSpeech:
         self.retry = retry or RetryPolicy(attempts=3)
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
+        self.ping_interval = ping_interval
+        self.dead_after = dead_after
         self.ssl_context = ssl_context
         self.cache = cache
         speech_url(base_url, options)
@@ -218,6 +230,8 @@ class TextToSpeech:
             tag=tag,
             context=self.ssl_context,
             connect_timeout=self.connect_timeout,
+            ping_interval=self.ping_interval,
+            dead_after=self.dead_after,
         )
         return Attempt(connection, options, sample_rate, reply_timeout=self.reply_timeout)
 
