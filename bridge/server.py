@@ -121,7 +121,12 @@ def post_worker_init(worker: Worker) -> None:
 def worker_int(worker: Worker) -> None:
     """Hear no second signal: Ctrl-C reaches the worker directly, and again from its master."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+        # Not SIG_IGN: Python complains, with a traceback, of a signal that is on its way by then.
+        signal.signal(number, _hear_nothing)
+
+
+def _hear_nothing(number: int, frame: FrameType | None) -> None:
+    """Let a signal pass."""
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
