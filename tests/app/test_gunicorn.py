@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 import requests
+from websockets.protocol import State
+from websockets.sync.client import ClientConnection, connect
 
+from telnyx_media.frames import Connected, Media, Start, Stop, encode_frame
 from tests.app.test_app import ENVIRON, commands
 from tests.loopback import PATIENCE, wait_until
 from tests.loopback.http import ScriptedHttp
+from tests.loopback.servers import WebSocketPeer
 from tests.loopback.web import event, post
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +126,50 @@ def test_a_deploy_while_a_call_is_on(server: Gunicorn, telnyx: ScriptedHttp) -> 
     # Far below the twenty seconds that the call might have taken.
     assert server.process.wait(PATIENCE * 2) == 0
     assert "reject" not in commands(telnyx)
+
+
+def test_a_call_is_never_cut_by_the_server(telnyx: ScriptedHttp, tmp_path: Path) -> None:
+    """Not by ``timeout``, however short, and not by SIGTERM: its media go on until it is over."""
+    with (
+        WebSocketPeer(lambda stt: stt.hang()) as stt,
+        Gunicorn(
+            tmp_path / "output",
+            "--timeout",
+            "2",
+            **{**ENVIRON, "TELNYX_STT_URL": stt.url},
+            TELNYX_API_URL=telnyx.url,
+            BRIDGE_AGENT="tests.loopback.agents:listener",
+        ) as server,
+    ):
+        server.wait_ready()
+        post(server.url, event("call.initiated", direction="incoming"))
+        wait_until(lambda: "answer" in commands(telnyx))
+        token = telnyx.requests[0].body["stream_url"].rpartition("/")[2]
+        address = f"{server.url.replace('http', 'ws')}/telnyx/media/{token}"
+        with connect(address, compression=None) as media:
+            media.send(encode_frame(Connected("1.0.0")))
+            media.send(encode_frame(Start(stream_id="s", call_control_id="v3:leg")))
+            post(server.url, event("call.answered"))
+            # Twice what the server would wait for a request that it watches, and some more.
+            send_silence(media, 5.0)
+            server.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: server.get("/readyz") == 503, "not ready")
+            send_silence(media, 1.0, first=250)
+            assert media.state is State.OPEN
+            media.send(encode_frame(Stop(call_control_id="v3:leg")))
+        post(server.url, event("call.hangup", hangup_source="caller"))
+        assert server.process.wait(PATIENCE * 2) == 0
+        assert "TIMEOUT" not in server.output
+        # Six seconds of 8 kHz in 16 bits or 8, less what was on its way.
+        assert sum(stt.conversations[0].sizes) > 8000 * 5.5
+
+
+def send_silence(media: ClientConnection, seconds: float, *, first: int = 0) -> None:
+    """Send packets of silence at the pace of a call; the time it takes is what is tested."""
+    started = time.monotonic()
+    for number in range(int(seconds * 50)):
+        media.send(encode_frame(Media(b"\xff" * 160, chunk_number=first + number + 1)))
+        time.sleep(max(0.0, started + number * 0.02 - time.monotonic()))
 
 
 def test_a_server_without_calls_ends_at_once(server: Gunicorn) -> None:
