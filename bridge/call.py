@@ -62,11 +62,15 @@ class Reply:
         text: what it was to say, as far as the text had been made.
         heard: the part of it that was played to the caller.
         interrupted: whether the caller broke in.
+        started_at: when it began to be sent, on the clock of a turn's times; 0 if it never was.
+        ended_at: when it was over, on the same clock.
     """
 
     text: str
     heard: str
     interrupted: bool = False
+    started_at: float = field(default=0.0, compare=False)
+    ended_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,15 @@ class CommandError(BridgeError):
 
 
 class RecordsError(BridgeError):
-    """The database of call records cannot be used; the message holds no value of a record."""
+    """The database of call records cannot be used; the message holds no value of a record.
+
+    Attributes:
+        lasting: whether the same write would fail again, however often it is tried.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        self.lasting = lasting
+        super().__init__(message)
 
 
 class CallEnded(BridgeError):

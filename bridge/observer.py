@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bridge.call import CallInfo, Reply
     from bridge.decisions import Turn
+    from bridge.events import Event
 
 __all__ = ["CallObserver", "CallSummary", "TurnLatency"]
 
@@ -84,6 +85,9 @@ class CallSummary:
 
 class CallObserver:
     """Told what happens on calls; every method does nothing until it is overridden."""
+
+    def on_event(self, event: Event) -> None:
+        """A verified webhook event came, of whichever leg, once."""
 
     def on_begin(self, info: CallInfo) -> None:
         """A leg began: ``call.initiated`` was taken up."""

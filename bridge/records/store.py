@@ -30,7 +30,14 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.orm import Session, selectinload
 
 from bridge.errors import RecordsError
@@ -250,9 +257,11 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or type(error).__name__)
-        first_line = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
-        raise RecordsError(f"the database failed: {first_line[:200]}") from None
+        # A value that the database refuses will be refused again; its message may hold the value.
+        lasting = isinstance(error, DataError) or not isinstance(error, DBAPIError)
+        cause = "" if lasting else str(getattr(error, "orig", None) or "")
+        line = (cause.strip().splitlines() or [type(error).__name__])[0]
+        raise RecordsError(f"the database failed: {line[:200]}", lasting=lasting) from None
 
 
 def _call(session: Session, call_id: str) -> CallRecord:
