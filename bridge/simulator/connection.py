@@ -334,8 +334,20 @@ def accept(sock: socket.socket, head: bytes, handshake: Handshake) -> Connection
     return Connection(sock, protocol, handshake)
 
 
-def connect(url: str, *, headers: dict[str, str] | None = None, timeout: float) -> Connection:
+def connect(
+    url: str,
+    *,
+    timeout: float,
+    headers: dict[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Connection:
     """Open a WebSocket to ``url``; blocks for at most about ``timeout`` seconds.
+
+    Args:
+        url: where to; its certificate is verified if it is ``wss``.
+        timeout: seconds.
+        headers: further ones of the handshake.
+        tls: instead of the system's certificate authorities.
 
     Raises:
         ConnectFailed: it could not be opened; the message never holds the URL, which may carry a
@@ -351,10 +363,10 @@ def connect(url: str, *, headers: dict[str, str] | None = None, timeout: float) 
         raise ConnectFailed(f"could not connect: {error.strerror or 'timed out'}") from None
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        tls = None
+        secured = None
         if uri.secure:
-            tls = _Tls(uri.host, ssl.create_default_context())
-            tls.handshake(sock)
+            secured = _Tls(uri.host, tls or ssl.create_default_context())
+            secured.handshake(sock)
         protocol = ClientProtocol(uri, max_size=MAX_MESSAGE)
         request = protocol.connect()
         for name, value in (headers or {}).items():
@@ -362,7 +374,7 @@ def connect(url: str, *, headers: dict[str, str] | None = None, timeout: float) 
         protocol.send_request(request)
         parts = urlsplit(url)
         target = parts.path + ("?" + parts.query if parts.query else "")
-        _shake_hands(sock, protocol, tls, limit)
+        _shake_hands(sock, protocol, secured, limit)
         sock.settimeout(None)
     except (OSError, InvalidHandshake) as error:
         sock.close()
@@ -371,7 +383,7 @@ def connect(url: str, *, headers: dict[str, str] | None = None, timeout: float) 
         if isinstance(error, InvalidStatus):
             raise ConnectFailed(f"refused with HTTP {error.response.status_code}") from None
         raise ConnectFailed(f"no WebSocket: {type(error).__name__}") from None
-    return Connection(sock, protocol, Handshake.parse(target, dict(request.headers)), tls)
+    return Connection(sock, protocol, Handshake.parse(target, dict(request.headers)), secured)
 
 
 def _shake_hands(
