@@ -9,7 +9,7 @@ is written, answers to pings included; nothing is written outside it.
 Rules of this module:
 
 1. ``receive`` blocks; ``send``, ``flush`` and ``close`` never do.  What the peer does not take
-   waits in a bounded backlog, which the next send or flush tries again.
+   waits in a bounded backlog, which the reader sends as soon as it is taken.
 2. A peer that takes nothing for ``STALL`` seconds, or leaves more than ``BACKLOG`` bytes waiting,
    fails the socket: a caller who is that far behind hears nothing worth sending.
 3. No compression, and no message over ``max_size``: a longer one is refused by its header, before
@@ -121,9 +121,10 @@ class MediaSocket:
         self._progress_at = 0.0
         self._half_close = False
         self._ended: SocketClosed | None = None
-        # Its far end is written to when the reader is to look up.  Shutting the socket down would
-        # wake the reader as well, but throw away the goodbyes.
+        # Written to when the reader is to look up.  Shutting the socket down would wake the reader
+        # as well, but throw away the goodbyes.
         self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_in, False)
         os.set_blocking(self._wake_out, False)
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
@@ -173,11 +174,24 @@ class MediaSocket:
             SocketClosed: closed by either side, or lost.
         """
         while not self._messages:
-            with self._lock:
-                self._check()
-            self._poll.poll()
+            self._wait()
             self._read()
         return self._messages.popleft()
+
+    def _wait(self) -> None:
+        """Wait until there is something to read, to send or to look at."""
+        with self._lock:
+            self._check()
+            behind = bool(self._backlog)
+        if behind:
+            self._poll.modify(self._socket.fileno(), select.POLLIN | select.POLLOUT)
+        for ready, _ in self._poll.poll(STALL * 1000 if behind else None):
+            if ready == self._wake_in:
+                os.read(self._wake_in, 64)
+        if behind:
+            self._poll.modify(self._socket.fileno(), select.POLLIN)
+            with self._lock:
+                self._write_out()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield messages as :meth:`receive` gives them; end when the socket is closed."""
@@ -304,6 +318,11 @@ class MediaSocket:
         """Keep why it ended, the first reason only, and wake the reader."""
         if self._ended is None:
             self._ended = SocketClosed(code, reason)
+            self._wake()
+
+    def _wake(self) -> None:
+        # Full, it will wake the reader all the same.
+        with contextlib.suppress(BlockingIOError):
             if self._wake_out >= 0:
                 os.write(self._wake_out, b"!")
 
@@ -316,7 +335,9 @@ class MediaSocket:
                 self._backlog += piece
             else:
                 self._backlog += piece[self._send_some(piece) :]
-                self._progress_at = time.monotonic()
+                if self._backlog:
+                    self._progress_at = time.monotonic()
+                    self._wake()
         if self._backlog:
             self._retry()
         if self._half_close and not self._backlog:
