@@ -27,8 +27,8 @@ from telnyx_media.transcripts import CLOSE_STREAM, FINALIZE, KEEP_ALIVE
 # Seconds of audio in one message.
 MESSAGE_SECONDS = 0.1
 
-# The largest message when there is a backlog, in bytes (Telnyx: 2048 to 8192 recommended).
-LARGEST = 8192
+# The largest message when there is a backlog, in samples (Telnyx: 2048 to 8192 bytes recommended).
+LARGEST = 4096
 
 # Messages taken at once; bounds how much counts as sent before it is.
 BATCH = 8
@@ -289,7 +289,11 @@ class Feed:
 
     def _take(self, waiting: int) -> bytes:
         # A backlog, after a reconnect for one, leaves in large messages.
-        most = self._message if waiting < 3 * self._message else max(self._message, LARGEST)
+        most = (
+            self._message
+            if waiting < 3 * self._message
+            else max(self._message, LARGEST * self._uplink.ring.sample_width)
+        )
         audio = self._uplink.ring.read(self.position, min(waiting, most))
         self.position += len(audio)
         data = self._preamble + self._convert(audio)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import itertools
 import json
 import socket
 import ssl
@@ -142,6 +143,32 @@ Behaviour = Callable[[Conversation], None]
 Answer = Callable[[Request], Response | None]
 
 
+def status(
+    code: int, body: object = None, *, only: frozenset[int] | None = None, request_id: str = ""
+) -> Answer:
+    """Refuse handshakes with an HTTP status.
+
+    Args:
+        code: the status.
+        body: sent as JSON.
+        only: numbers of the handshakes that are refused, from 0; ``None`` for all.
+        request_id: goes into a header.
+    """
+    count = itertools.count()
+    text = b"" if body is None else json.dumps(body).encode()
+
+    def answer(request: Request) -> Response | None:
+        number = next(count)
+        if only is not None and number not in only:
+            return None
+        headers = Headers([("Content-Length", str(len(text))), ("Connection", "close")])
+        if request_id:
+            headers["X-Request-Id"] = request_id
+        return Response(code, "Refused", headers, text)
+
+    return answer
+
+
 class WebSocketPeer:
     """A WebSocket server on 127.0.0.1, port 0, whose connections follow a script.
 
@@ -172,6 +199,8 @@ class WebSocketPeer:
         self._lock = threading.Lock()
         self._running = 0
         self._idle = threading.Condition(self._lock)
+        # Set when the test is over: what holds something until then waits for it.
+        self.released = threading.Event()
         self.conversations: list[Conversation] = []
         self.handshakes = 0
         self.requests: list[Request] = []
@@ -212,6 +241,7 @@ class WebSocketPeer:
         traceback: TracebackType | None,
     ) -> None:
         assert self._server is not None
+        self.released.set()
         for conversation in list(self.conversations):
             conversation.vanish()
         self._server.shutdown()
