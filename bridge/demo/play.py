@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from bridge.decisions import TurnSettings
 from bridge.demo.journal import JournalReader
 from bridge.demo.page import Recording, make_page, milliseconds
 from bridge.demo.screen import Screen
@@ -35,7 +36,10 @@ LOOK = 0.1
 # Seconds that the app may take to tell that the call has ended, after it has.
 LAST_WORDS = 5.0
 
-# The app waits so many milliseconds of silence for the end of a turn.
+# The voice of the caller: the one that the recogniser understands best.
+CALLER_VOICE = "low"
+
+# The silence, in milliseconds, that ends a turn, as far as the words do not say otherwise.
 ENDPOINT_MS = 500
 
 
@@ -88,38 +92,39 @@ def play(
     Recognizer().warm_up()
     Synthesizer().warm_up()
     application = f"bridge.demo.wsgi:make_app({str(journal.resolve())!r})"
-    with AppServer(application, out / "app.log") as app, Simulator() as telnyx:
+    settings = {
+        "BRIDGE_AGENT": script.agent,
+        "BRIDGE_CODEC": codec,
+        "BRIDGE_ENDPOINT_MS": str(ENDPOINT_MS),
+        "LOG_FORMAT": "json",
+        **variables,
+    }
+    with (
+        AppServer(application, out / "app.log") as app,
+        Simulator(caller_voice=CALLER_VOICE) as telnyx,
+    ):
         telnyx.webhook_url = f"{app.url}/telnyx/webhook"
-        app.start(
-            {
-                **telnyx.environ,
-                "BRIDGE_AGENT": script.agent,
-                "BRIDGE_CODEC": codec,
-                "BRIDGE_ENDPOINT_MS": str(ENDPOINT_MS),
-                "LOG_FORMAT": "json",
-                **variables,
-            }
-        )
+        app.start({**settings, **telnyx.environ})
         screen.step(f"Telnyx is simulated at {telnyx.url}, the app answers at {app.url}")
         began = dt.datetime.now()
         call = telnyx.place_call(codec=codec, caller=script.caller)
-        timeline = follow(call, JournalReader(journal), screen)
+        turns = TurnSettings(endpoint=int(settings["BRIDGE_ENDPOINT_MS"]) / 1000)
+        timeline = Timeline(call.begun_at, turns)
+        follow(call, timeline, JournalReader(journal), screen)
         recording = Recording(call.said, call.heard, call.sample_rate)
     screen.step("recognising again what the caller heard")
     checks = judge_recording(script, timeline.items, recording, began)
-    endpoint_ms = int(variables.get("BRIDGE_ENDPOINT_MS", ENDPOINT_MS))
-    figures = timeline.figures(endpoint_ms / 1000)
+    figures = timeline.figures()
     files = leave(script, timeline.items, figures, checks, recording, codec, began, out)
     return Outcome(timeline.items, figures, checks, files)
 
 
-def follow(call: SimulatedCall, journal: JournalReader, screen: Screen) -> Timeline:
-    """Show a call until it has ended.
+def follow(call: SimulatedCall, timeline: Timeline, journal: JournalReader, screen: Screen) -> None:
+    """Show a call, and lay its time line, until it has ended.
 
     Raises:
         BridgeError: it never began, or does not end, or the agent failed.
     """
-    timeline = Timeline(call.begun_at)
     deadline = Deadline(LONGEST_CALL)
     last: Deadline | None = None
     while True:
@@ -130,13 +135,13 @@ def follow(call: SimulatedCall, journal: JournalReader, screen: Screen) -> Timel
             if entry["what"] == "agent-error":
                 raise BridgeError(f"the agent failed: {entry['error']}")
         if any(entry["what"] == "end" for entry in entries):
-            return timeline
+            return
         if call.ended and last is None:
             last = Deadline(LAST_WORDS)
         if last is not None and last.expired:
             if not journal.entries:
                 raise BridgeError(f"the call was not answered ({call.hangup_cause})")
-            return timeline
+            return
         if deadline.expired:
             raise BridgeError(f"the call has not ended after {LONGEST_CALL:.0f} s")
         time.sleep(LOOK)

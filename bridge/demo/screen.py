@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -36,15 +35,10 @@ class Screen:
     def turn(self, item: Item) -> None:
         """Show one turn."""
         color = "cyan" if item.speaker == "caller" else "yellow"
-        line = Text(f"{item.start:6.1f} s  ", "dim")
-        line.append(f"{item.speaker:<6}  ", f"bold {color}")
+        words = Text(item.text)
         if item.interrupted:
-            line.append(item.heard)
-            line.append(item.text[len(item.heard) :], "dim strike")
-        else:
-            line.append(item.text)
-        # Behind the name, also where the words go over several lines.
-        self._console.print(line)
+            words = Text(item.heard)
+            words.append(item.text[len(item.heard) :], "dim strike")
         notes = []
         if item.latency is not None:
             notes.append(f"{item.latency * 1000:.0f} ms after the caller's last packet")
@@ -53,28 +47,32 @@ class Screen:
                 f"silent {item.stopped_after * 1000:.0f} ms after the caller's first sound"
             )
         if notes:
-            self._console.print(Padding(Text("; ".join(notes), "dim"), (0, 0, 0, 18)))
+            words.append("\n" + "; ".join(notes), "dim")
+        row = Table.grid(padding=(0, 2), pad_edge=True)
+        row.add_column(width=9, justify="right", no_wrap=True)
+        row.add_column(width=6, no_wrap=True)
+        row.add_column()
+        row.add_row(Text(f"{item.start:.1f} s", "dim"), Text(item.speaker, f"bold {color}"), words)
+        self._console.print(row)
 
     def summary(self, figures: Figures, checks: Sequence[Check], files: Sequence[Path]) -> None:
         """Show what the call came to."""
         self._console.print()
         table = Table.grid(padding=(0, 2))
-        if figures.reply is not None and figures.beyond is not None:
-            table.add_row(
-                "caller's last packet to first reply frame",
-                f"[bold]{figures.reply * 1000:.0f} ms[/]",
-                f"median of {figures.replies}: {figures.endpoint * 1000:.0f} ms endpointing delay "
-                f"and {figures.beyond * 1000:.0f} ms",
-            )
-        if figures.stopped is not None:
-            table.add_row(
-                "caller's first sound to clear", f"[bold]{figures.stopped * 1000:.0f} ms[/]", ""
-            )
+        for figure, what, note in (
+            (figures.reply, "caller's last packet to first reply frame",
+             f"median of {figures.replies}"),
+            (figures.chosen, "  of that, the chosen endpointing delay", ""),
+            (figures.beyond, "  and the rest", ""),
+            (figures.stopped, "caller's first sound to clear", ""),
+        ):  # fmt: skip
+            if figure is not None:
+                table.add_row(what, f"[bold]{figure * 1000:.0f} ms[/]", f"[dim]{note}[/]")
         self._console.print(table)
         for check in checks:
             mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
             line = Text.from_markup(f"{mark} {check.what}: ")
             line.append(check.detail, "dim")
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
         for path in files:
-            self._console.print(Text(str(path), "dim"))
+            self._console.print(Text(str(path), "dim"), soft_wrap=True)

@@ -59,7 +59,7 @@ def booking_script() -> Script:
         title="a table is booked, from greeting to goodbye",
         agent="bridge.agents.receptionist:answer",
         caller=(
-            {"say": "Hello. I would like a table for four, tomorrow at half past seven."},
+            {"say": "I would like a table for four tomorrow at half past seven."},
             {"say": "The name is Miller."},
             {"say": "Yes, that is right."},
             {"say": "No, thank you. Goodbye."},

@@ -13,7 +13,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from bridge.decisions import TurnSettings
 from bridge.demo.journal import Entry
+from bridge.phrases import Ending, ending, language_of
 
 # Seconds of a packet: the last one with sound left the caller that much before its sound was over.
 PTIME = 0.02
@@ -58,6 +60,7 @@ class Item:
         heard: the agent's words that were played.
         interrupted: whether the caller broke in on it.
         latency: seconds from the caller's last packet to the first media frame, where it answers.
+        chosen: how much of that the app chose to wait, by its setting and the caller's words.
         parts: where the app says that this time went.
         script: what the caller was to say.
         stopped_after: seconds from the caller's first sound to ``clear``, where they broke in.
@@ -70,6 +73,7 @@ class Item:
     heard: str = ""
     interrupted: bool = False
     latency: float | None = None
+    chosen: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     script: str = ""
     stopped_after: float | None = None
@@ -80,16 +84,16 @@ class Figures:
     """What the call shows, in seconds; ``None`` where it did not happen.
 
     Attributes:
-        endpoint: the chosen silence that ends a turn.
         reply: median of the caller's last packet to the first media frame of the reply.
-        beyond: that less the endpoint.
+        chosen: median of the silence that the app chose to wait for the end of each turn.
+        beyond: median of the one less the other: what the software adds.
         slowest: the longest of them.
         stopped: the longest time from the caller breaking in to ``clear``.
         replies: how many replies the median is of.
     """
 
-    endpoint: float
     reply: float | None
+    chosen: float | None
     beyond: float | None
     slowest: float | None
     stopped: float | None
@@ -103,15 +107,18 @@ class Timeline:
         items: the turns so far, in order.
     """
 
-    def __init__(self, began_at: float) -> None:
+    def __init__(self, began_at: float, settings: TurnSettings) -> None:
         """Begin with no turn.
 
         Args:
             began_at: the monotonic clock at the begin of the call's time line.
+            settings: by which the app decides that a turn is over.
         """
+        self._settings = settings
         self.items: list[Item] = []
         self._began_at = began_at
-        self._speeches_used = 0
+        self._last_turn_at = 0.0
+        self._last_words = ""
         self._last_reply_start = self._last_reply_end = -1.0
 
     def add(self, entries: Iterable[Entry], seen: Seen) -> list[Item]:
@@ -134,14 +141,16 @@ class Timeline:
 
     def _turn(self, entry: Entry, at: float, seen: Seen) -> Item:
         """Find the stretches of speech that this turn was made of."""
-        mine = [speech for speech in seen.speeches[self._speeches_used :] if speech.start < at]
-        self._speeches_used += len(mine)
+        before, self._last_turn_at = self._last_turn_at, at
+        self._last_words = entry["text"]
+        mine = [speech for speech in seen.speeches if speech.start < at and speech.end > before]
         return Item(
             speaker="caller",
             text=entry["text"] or " ".join(entry["digits"]),
-            start=mine[0].start if mine else at,
+            start=max(mine[0].start, before) if mine else at,
             end=min(mine[-1].end, at) if mine else at,
-            script=" ".join(speech.script for speech in mine),
+            # Of a clip that made two turns, the words are shown with the first.
+            script=" ".join(speech.script for speech in mine if speech.start >= before),
         )
 
     def _reply(self, entry: Entry, at: float, seen: Seen) -> Item | None:
@@ -170,29 +179,48 @@ class Timeline:
         if before and before[-1].end > earlier:
             # A second reply in a row answers nobody.
             item.latency = start - (before[-1].end - PTIME)
+            item.chosen = chosen_silence(self._last_words, self._settings)
         if item.interrupted and clears:
             over = [s for s in seen.speeches if start < s.start <= clears[0]]
             if over:
                 item.stopped_after = clears[0] - over[0].start
         return item
 
-    def figures(self, endpoint: float) -> Figures:
-        """Work out what the call shows.
-
-        Args:
-            endpoint: the silence, in seconds, that was chosen to end a turn.
-        """
-        replies = [item.latency for item in self.items if item.latency is not None]
+    def figures(self) -> Figures:
+        """Work out what the call shows."""
+        answers = [item for item in self.items if item.latency is not None]
+        replies = [item.latency or 0.0 for item in answers]
+        chosen = [item.chosen or 0.0 for item in answers]
         stops = [item.stopped_after for item in self.items if item.stopped_after is not None]
-        median = statistics.median(replies) if replies else None
         return Figures(
-            endpoint=endpoint,
-            reply=median,
-            beyond=None if median is None else median - endpoint,
+            reply=statistics.median(replies) if replies else None,
+            chosen=statistics.median(chosen) if chosen else None,
+            beyond=(
+                statistics.median(
+                    latency - wait for latency, wait in zip(replies, chosen, strict=True)
+                )
+                if replies
+                else None
+            ),
             slowest=max(replies, default=None),
             stopped=max(stops, default=None),
             replies=len(replies),
         )
+
+
+def chosen_silence(text: str, settings: TurnSettings) -> float:
+    """Get the silence, in seconds, after which a turn with these words is over.
+
+    This is the app's own rule: less than the setting behind a complete phrase, more where the
+    caller is likely to go on.
+    """
+    factors = {
+        Ending.COMPLETE: settings.complete,
+        Ending.HESITATION: settings.hesitation,
+        Ending.NUMBER: settings.number,
+    }
+    kind = ending(text, language_of(settings.language))
+    return settings.endpoint * factors.get(kind, 1.0)
 
 
 def played_until(frames: Sequence[tuple[float, float]]) -> float:

@@ -16,10 +16,19 @@ import pytest
 
 from bridge.agents.frontdesk import Booking
 from bridge.call import CallInfo, Reply, Turn
+from bridge.decisions import TurnSettings
 from bridge.demo.journal import JournalObserver, JournalReader
 from bridge.demo.page import Recording, make_page, waveform
 from bridge.demo.scripts import SCRIPTS, Script
-from bridge.demo.timeline import Figures, Item, Seen, Speech, Timeline, played_until
+from bridge.demo.timeline import (
+    Figures,
+    Item,
+    Seen,
+    Speech,
+    Timeline,
+    chosen_silence,
+    played_until,
+)
 from bridge.demo.verdict import Check, check_barge_in, check_booking, check_recordings
 from bridge.observer import TurnLatency
 from bridge.simulator.script import parse_script
@@ -27,6 +36,7 @@ from bridge.simulator.script import parse_script
 # Where the monotonic clock stood when the call began.
 ZERO = 1000.0
 TOMORROW = dt.date(2026, 11, 23)
+SETTINGS = TurnSettings(endpoint=0.5)
 WANTED = Booking(party=4, time=dt.time(19, 30), name="Miller")
 
 
@@ -56,7 +66,7 @@ def test_a_call_becomes_turns_with_latencies() -> None:
         frames=[*frames(0.5, 2.0), *frames(5.55, 1.0)],
         clears=[],
     )
-    timeline = Timeline(ZERO)
+    timeline = Timeline(ZERO, SETTINGS)
     new = timeline.add(
         [
             entry(2.6, "reply", text="Hello", heard="Hello"),
@@ -72,21 +82,23 @@ def test_a_call_becomes_turns_with_latencies() -> None:
     assert reply.start == 5.55
     assert reply.latency == pytest.approx(0.55)
     assert reply.parts == {"endpoint": 0.5}
-    figures = timeline.figures(endpoint=0.5)
+    figures = timeline.figures()
     assert figures.reply == pytest.approx(0.55)
-    assert figures.beyond == pytest.approx(0.05)
+    # "Four people." is complete, so the app waited less than the setting.
+    assert figures.chosen == pytest.approx(0.35)
+    assert figures.beyond == pytest.approx(0.2)
     assert figures.stopped is None
 
 
 def test_a_barge_in_is_measured_from_the_first_sound_to_clear() -> None:
     """A reply that was cut ends at the ``clear``, and its length does not count."""
     seen = Seen(speeches=[Speech(2.0, 3.0)], frames=frames(0.5, 1.9), clears=[2.15])
-    timeline = Timeline(ZERO)
+    timeline = Timeline(ZERO, SETTINGS)
     timeline.add([entry(2.2, "reply", text="One two", heard="One", interrupted=True)], seen)
     (reply,) = timeline.items
     assert reply.end == 2.15
     assert reply.stopped_after == pytest.approx(0.15)
-    assert timeline.figures(0.5).stopped == pytest.approx(0.15)
+    assert timeline.figures().stopped == pytest.approx(0.15)
 
 
 def test_a_turn_of_several_stretches_is_one_turn() -> None:
@@ -94,17 +106,37 @@ def test_a_turn_of_several_stretches_is_one_turn() -> None:
     seen = Seen(
         [Speech(1.0, 2.0, "one"), Speech(2.3, 3.0, "two"), Speech(5.0, 6.0, "three")], [], []
     )
-    timeline = Timeline(ZERO)
+    timeline = Timeline(ZERO, SETTINGS)
     timeline.add([entry(3.5, "turn", text="One two.")], seen)
     timeline.add([entry(6.5, "turn", text="Three.")], seen)
     assert [(item.start, item.end) for item in timeline.items] == [(1.0, 3.0), (5.0, 6.0)]
     assert [item.script for item in timeline.items] == ["one two", "three"]
 
 
+def test_a_clip_that_made_two_turns_is_parted() -> None:
+    """A pause that ended a turn parts the words from their continuation."""
+    seen = Seen([Speech(1.0, 4.0, "one. two")], [], [])
+    timeline = Timeline(ZERO, SETTINGS)
+    timeline.add([entry(2.0, "turn", text="One."), entry(4.4, "turn", text="Two.")], seen)
+    assert [(item.start, item.end, item.script) for item in timeline.items] == [
+        (1.0, 2.0, "one. two"),
+        (2.0, 4.0, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("A table for four.", 0.35), ("a table for four", 0.5), ("I would like two and", 1.2)],
+)
+def test_the_chosen_silence_depends_on_the_words(text: str, seconds: float) -> None:
+    """The app waits longer for a caller who is likely to go on."""
+    assert chosen_silence(text, SETTINGS) == pytest.approx(seconds)
+
+
 def test_a_second_reply_in_a_row_answers_nobody() -> None:
     """Only the first reply behind a turn has a latency."""
     seen = Seen([Speech(0.2, 1.0)], [*frames(1.5, 1.0), *frames(4.0, 1.0)], [])
-    timeline = Timeline(ZERO)
+    timeline = Timeline(ZERO, SETTINGS)
     timeline.add([entry(3.0, "reply", text="a"), entry(5.5, "reply", text="b")], seen)
     first, second = timeline.items
     assert first.latency == pytest.approx(0.52)
@@ -113,7 +145,7 @@ def test_a_second_reply_in_a_row_answers_nobody() -> None:
 
 def test_a_reply_that_never_began_is_no_turn() -> None:
     """A reply whose every frame was held back is not shown."""
-    timeline = Timeline(ZERO)
+    timeline = Timeline(ZERO, SETTINGS)
     assert timeline.add([entry(1.0, "reply", text="unheard")], Seen([], [], [])) == []
 
 
@@ -131,8 +163,8 @@ def test_frames_play_behind_each_other() -> None:
     [
         "Your table is booked: a table for four, tomorrow, Monday, November twenty-third, at seven "
         "thirty in the evening, under the name Miller.",
-        "Your table is booked. A table for 4 tomorrow, Monday, November 23rd at 7.30 in the evening "
-        "under the name Miller. Is there anything else?",
+        "Your table is booked. A table for 4 tomorrow, Monday, November 23rd at 7.30 in the "
+        "evening under the name Miller. Is there anything else?",
         "Your table is book, a table for four tomorrow Monday November 23rd at 730 in the evening "
         "under the name Millar.",
     ],
@@ -250,7 +282,7 @@ def a_page(text: str) -> str:
         Item("agent", "One two", 0.7, 1.5, heard="One", interrupted=True, latency=0.62,
              parts={"endpoint": 0.5}, stopped_after=0.1),
     ]  # fmt: skip
-    figures = Figures(0.5, 0.62, 0.12, 0.62, 0.1, 1)
+    figures = Figures(0.62, 0.5, 0.12, 0.62, 0.1, 1)
     script = Script("booking", "a table is booked", "agent:answer", ())
     checks = [Check("goodbye was heard", True, "Goodbye")]
     return make_page(
