@@ -134,6 +134,7 @@ class Speech:
         text_at: when its first segment was handed to synthesis.
         audio_at: when its first audio came from there.
         frame_at: when its first media frame was sent.
+        over_at: when it was over; 0 until then.
     """
 
     def __init__(self) -> None:
@@ -149,11 +150,14 @@ class Speech:
         self.text_at: float | None = None
         self.audio_at: float | None = None
         self.frame_at: float | None = None
+        self.over_at = 0.0
 
     @property
     def reply(self) -> Reply:
         """What the agent gets."""
-        return Reply(self.text.strip(), self.heard, self.interrupted)
+        return Reply(
+            self.text.strip(), self.heard, self.interrupted, self.frame_at or 0.0, self.over_at
+        )
 
     def latency(self) -> TurnLatency:
         """Tell where the time went."""
@@ -501,6 +505,7 @@ class Conversation:
     def _finish(self, speech: Speech, heard: str, now: float) -> None:
         speech.heard = heard
         speech.over = True
+        speech.over_at = now
         self._speech = None
         self._paused = self._barged_in = False
         at = max(0.0, (speech.frame_at or now) - self._began)

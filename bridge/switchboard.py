@@ -28,7 +28,7 @@ from bridge.call import Call, CallInfo
 from bridge.callcontrol import CallControl
 from bridge.errors import CommandError, SettingsError
 from bridge.events import CallHangup, CallInitiated, Event
-from bridge.observer import CallObserver
+from bridge.observer import Audience, CallObserver
 from bridge.pacer import Pacer
 from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry
@@ -103,6 +103,7 @@ class Switchboard:
         """
         if self._registry.seen_event(event.id):
             return
+        Audience(self._observers, logger).tell(lambda observer: observer.on_event(event))
         payload = event.payload
         if isinstance(payload, CallInitiated) and payload.direction == "incoming":
             self._begin(_call_info(payload))
