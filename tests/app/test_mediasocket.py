@@ -7,9 +7,12 @@ import contextlib
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,8 @@ from bridge.mediasocket import (
 )
 from telnyx_media.sync.threads import ThreadGroup
 from tests.loopback import PATIENCE, wait_until
+
+ROOT = Path(__file__).parent.parent.parent
 
 MASK = b"\x01\x02\x03\x04"
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
@@ -567,3 +572,50 @@ def test_under_werkzeug(group: ThreadGroup, capfd: pytest.CaptureFixture[str]) -
         server.shutdown()
         server.server_close()
     assert "Traceback" not in capfd.readouterr().err
+
+
+GUNICORN_APP = """
+from flask import Flask, request
+from bridge.mediasocket import MediaSocket, SocketTaken
+
+app = Flask("echo")
+
+
+@app.route("/media", websocket=True)
+def media():
+    with MediaSocket.accept(request.environ) as sock:
+        for message in sock:
+            if message == b"bye":
+                sock.close(1000, "as you wish")
+            else:
+                sock.send(message)
+    return SocketTaken()
+"""
+
+
+@pytest.mark.slow
+def test_under_gunicorn(tmp_path: Path) -> None:
+    """Behind gunicorn's threads a real client is served, again and again, without a traceback."""
+    (tmp_path / "echoapp.py").write_text(GUNICORN_APP)
+    log = tmp_path / "log"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "4"]
+    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "debug", "--log-file", str(log)]
+    # In a directory of its own: it must not find the configuration of the bridge.
+    server = subprocess.Popen([*command, "--pythonpath", str(ROOT), "echoapp:app"], cwd=tmp_path)
+    try:
+        wait_until(lambda: accepts(port), "gunicorn")
+        for _ in range(6):
+            use(f"ws://127.0.0.1:{port}/media", echo_and_leave)
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+    assert "Traceback" not in log.read_text()
+
+
+def accepts(port: int) -> bool:
+    """Tell whether somebody listens."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+        return True
+    return False
