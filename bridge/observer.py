@@ -9,16 +9,23 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.failures import where
+
 if TYPE_CHECKING:
+    import logging
+
+    Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
     from bridge.call import CallInfo, Reply
     from bridge.decisions import Turn
     from bridge.events import Event
 
-__all__ = ["CallObserver", "CallSummary", "TurnLatency"]
+__all__ = ["Audience", "CallObserver", "CallSummary", "TurnLatency"]
 
 
 @dataclass(frozen=True)
@@ -112,3 +119,31 @@ class CallObserver:
 
     def on_end(self, info: CallInfo, summary: CallSummary) -> None:
         """The leg is over, its threads are joined."""
+
+
+class Audience:
+    """The observers of one leg; one that raises is logged and told no more of it."""
+
+    def __init__(
+        self,
+        observers: Iterable[CallObserver],
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        """Gather them.
+
+        Args:
+            observers: who is told.
+            log: the leg's logger.
+        """
+        self._observers = tuple(observers)
+        self._log = log
+
+    def tell(self, what: Callable[[CallObserver], object]) -> None:
+        """Call ``what`` with each observer; never raises."""
+        for observer in self._observers:
+            try:
+                what(observer)
+            except Exception as error:  # noqa: BLE001 - an observer changes nothing
+                self._observers = tuple(o for o in self._observers if o is not observer)
+                name = type(observer).__name__
+                self._log.error("%s failed and is told no more: %s", name, where(error))

@@ -40,10 +40,11 @@ from bridge.callcontrol import (
 from bridge.conversation import Conversation, Listener
 from bridge.decisions import Turn
 from bridge.errors import CallEnded, CommandError
-from bridge.events import CallAnswered, CallHangup, Event
+from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event
+from bridge.failures import where
 from bridge.hearing import Hearing
 from bridge.logs import LegLogger, leg_logger
-from bridge.observer import CallObserver, CallSummary, TurnLatency
+from bridge.observer import Audience, CallObserver, CallSummary, TurnLatency
 from bridge.pacer import Pacer
 from bridge.playout import Playout
 from bridge.recorder import CallRecorder, RecordingWriter
@@ -131,7 +132,7 @@ class CallWorker(Listener):
         self._stream_url = stream_url
         self._on_ended = on_ended
         self._on_gone = on_gone
-        self._observers = list(observers)
+        self._audience = Audience(observers, self.log)
         self._began = time.monotonic()
         self._group = ThreadGroup(info.tag, timeout=JOIN)
         self._recorder = None if recordings is None else _recorder(info, settings, recordings)
@@ -208,6 +209,10 @@ class CallWorker(Listener):
             with self._life:
                 self._answered = True
                 self._life.notify_all()
+        elif isinstance(payload, DtmfReceived):
+            # The stream brings the same key, when there is one; both would make it two.
+            if self._stream is None:
+                self.conversation.hear_digit(payload.digit)
         elif event.event_type in ("streaming.failed", "streaming.stopped"):
             self._hurry()
 
@@ -221,7 +226,7 @@ class CallWorker(Listener):
     # -- leg-main ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._tell(lambda observer: observer.on_begin(self.info))
+        self._audience.tell(lambda observer: observer.on_begin(self.info))
         try:
             self._answer()
             self._stand_by()
@@ -232,7 +237,7 @@ class CallWorker(Listener):
                 self.log.error("could not go on with the call: %s", error)
         except Exception as error:
             self.end("failed")
-            self.log.error("leg failed: %s", _where(error))
+            self.log.error("leg failed: %s", where(error))
             raise
         finally:
             self._wind_up()
@@ -353,7 +358,7 @@ class CallWorker(Listener):
             summary.packets,
             summary.lost_packets,
         )
-        self._tell(lambda observer: observer.on_end(self.info, summary))
+        self._audience.tell(lambda observer: observer.on_end(self.info, summary))
 
     # -- leg-recv ---------------------------------------------------------------------------------
 
@@ -431,7 +436,7 @@ class CallWorker(Listener):
         self.log.info(
             "media stream started: %s at %d Hz", media_format.encoding, media_format.sample_rate
         )
-        self._tell(lambda observer: observer.on_media(self.info))
+        self._audience.tell(lambda observer: observer.on_media(self.info))
         if begin:
             self._group.spawn("agent", self._talk)
         return True
@@ -469,8 +474,8 @@ class CallWorker(Listener):
     def _apologise(self, error: BaseException) -> None:
         """Log what the agent raised, say that something went wrong, and end the call."""
         # Not the message, and no traceback: either may hold what was said.
-        self.log.error("agent failed: %s", _where(error))
-        self._tell(lambda observer: observer.on_agent_error(self.info, error))
+        self.log.error("agent failed: %s", where(error))
+        self._audience.tell(lambda observer: observer.on_agent_error(self.info, error))
         try:
             if not self.ended:
                 self._speaker.speak(APOLOGY, interruptible=False)
@@ -511,33 +516,23 @@ class CallWorker(Listener):
 
     def turn_ended(self, turn: Turn, latency: TurnLatency) -> None:
         """The caller's turn is complete."""
-        self._tell(lambda observer: observer.on_turn(self.info, turn, latency))
+        self._audience.tell(lambda observer: observer.on_turn(self.info, turn, latency))
 
     def reply_ended(self, reply: Reply, latency: TurnLatency) -> None:
         """A reply is over."""
-        self._tell(lambda observer: observer.on_reply(self.info, reply, latency))
+        self._audience.tell(lambda observer: observer.on_reply(self.info, reply, latency))
 
     def barged_in(self, delay: float) -> None:
         """The caller broke in."""
-        self._tell(lambda observer: observer.on_barge_in(self.info, delay))
+        self._audience.tell(lambda observer: observer.on_barge_in(self.info, delay))
 
     def false_alarm(self) -> None:
         """A paused reply goes on."""
-        self._tell(lambda observer: observer.on_false_alarm(self.info))
+        self._audience.tell(lambda observer: observer.on_false_alarm(self.info))
 
     def pump_failed(self, error: Exception) -> None:
         """Sending raised what it should not."""
-        self.log.error("sending audio failed: %s", _where(error))
-
-    def _tell(self, what: Callable[[CallObserver], None]) -> None:
-        for observer in list(self._observers):
-            try:
-                what(observer)
-            except Exception as error:  # noqa: BLE001 - an observer changes nothing
-                self._observers.remove(observer)
-                self.log.error(
-                    "%s failed and is told no more: %s", type(observer).__name__, _where(error)
-                )
+        self.log.error("sending audio failed: %s", where(error))
 
 
 def _outbound_codec(settings: Settings) -> Codec:
@@ -548,14 +543,3 @@ def _outbound_codec(settings: Settings) -> Codec:
 def _recorder(info: CallInfo, settings: Settings, writer: RecordingWriter) -> CallRecorder:
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return CallRecorder(writer, f"{name}-{info.tag}", _outbound_codec(settings))
-
-
-def _where(error: BaseException) -> str:
-    """Name an exception and the lines it came through, without its words."""
-    lines = []
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        lines.append(f"{code.co_filename}:{trace.tb_lineno} in {code.co_name}")
-        trace = trace.tb_next
-    return f"{type(error).__name__} at {' < '.join(reversed(lines[-4:]))}"

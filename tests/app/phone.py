@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,7 @@ from bridge.simulator.listeners import BurstListener, Listening
 from bridge.simulator.speakers import ToneSpeaker
 from bridge.simulator.synthesis import SynthesisService
 from bridge.simulator.transcription import TranscriptionService
+from telnyx_media.pcm import read_wav, write_wav
 from telnyx_media.sync.threads import ThreadGroup
 from tests.loopback import PATIENCE
 
@@ -36,8 +38,9 @@ VOICES = Path(__file__).parents[1] / "data" / "voices"
 # shorter than what ends a turn.
 PAUSE = 0.35
 
-# Real speech of three seconds; what it "says" is the test's choice.
-SPEECH = str(VOICES / "austen-0880.wav")
+# Real speech, and where in it three words are; what it "says" is the test's choice.
+SPEECH = VOICES / "austen-0880.wav"
+WORDS = slice(round(0.18 * 8000) * 2, round(1.07 * 8000) * 2)
 
 
 class Watcher(CallObserver):
@@ -149,11 +152,17 @@ class WebServer:
 class Phone:
     """What a test holds: the simulator, the application, and what was seen on the calls."""
 
-    def __init__(self, simulator: Simulator, bridge: Bridge, url: str, watcher: Watcher) -> None:
+    def __init__(
+        self, simulator: Simulator, bridge: Bridge, url: str, watcher: Watcher, folder: Path
+    ) -> None:
         self.simulator = simulator
         self.bridge = bridge
         self.url = url
         self.seen = watcher
+        # A recording of 0.9 s of speech, for the caller to play.
+        self.speech = str(folder / "speech.wav")
+        pcm, rate = read_wav(SPEECH)
+        write_wav(self.speech, pcm[WORDS], rate)
 
     def call(self, *steps: dict[str, object], **options: Any) -> SimulatedCall:
         """Place a call with a caller who does these steps."""
@@ -202,7 +211,8 @@ def phone_line(
         stack.enter_context(server)
         stack.callback(bridge.close)
         simulator.webhook_url = f"{server.url}/telnyx/webhook"
-        yield Phone(simulator, bridge, server.url, watcher)
+        folder = stack.enter_context(TemporaryDirectory())
+        yield Phone(simulator, bridge, server.url, watcher, Path(folder))
 
 
 def scripted(listening: Listening, texts: Sequence[str]) -> BurstListener:
