@@ -394,9 +394,9 @@ class TtsSession:
 
     def _may_resume(self, attempt: Attempt) -> bool:
         # Between two texts nothing is lost, if it is known where one ends.
-        if not attempt.tracker.certain or self._next >= len(self._segments):
+        if not attempt.tracker.certain:
             return False
-        return self._segments[self._next].delivered == 0
+        return self._next >= len(self._segments) or self._segments[self._next].delivered == 0
 
     # -- helpers ---------------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ def synthesise(
             if text == "":
                 break
             for reply in _frames(text, style, encode, size):
-                if frames is not None and sent >= frames:
+                if frames is not None and sent >= frames and reply["audio"]:
                     if then is not None:
                         then(conversation)
                     return None
