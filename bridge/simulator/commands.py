@@ -20,10 +20,8 @@ from bridge.simulator.dialling import Dialler
 from bridge.simulator.fields import Fields
 from bridge.simulator.leg import Leg
 from bridge.simulator.mediacommands import MediaCommands
-from bridge.simulator.recordings import Recording
 from bridge.simulator.server import HttpRequest, HttpResponse
 from bridge.simulator.stream import StreamOptions
-from bridge.simulator.webhooks import timestamp
 
 # What can be done to a leg that nobody has answered yet.
 _BEFORE_ANSWER = frozenset({"answer", "reject", "hangup", "client_state_update", "transfer"})
@@ -201,19 +199,14 @@ class Commands:
             stream = fields.stream(
                 takes_rate=behaviour.answer_takes_rate, takes_token=behaviour.answer_takes_token
             )
-        record = fields.choice("record", ("record-from-answer",), None)
-        recording = self._media.make_recording(leg, fields, prefix="record_") if record else None
+        recording = self._media.recording_from_answer(leg, fields)
         self._dialler.redirect(leg, fields)
         self._carrier.answered(leg)
         if stream is not None:
             self._media.begin_stream(leg, stream)
-        return self._begin_recording(leg, recording)
-
-    def _begin_recording(self, leg: Leg, recording: Recording | None) -> dict[str, Any] | None:
         if recording is None:
             return None
-        recording.started_at = timestamp()
-        leg.recordings.append(recording)
+        self._media.begin_recording(leg, recording)
         return {"recording_id": recording.recording_id}
 
     def _reject(self, leg: Leg, fields: Fields) -> None:

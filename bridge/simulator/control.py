@@ -42,6 +42,8 @@ _CALL_OPTIONS: dict[str, Any] = {
     "patience": (int, float),
     "ring_seconds": (int, float),
     "caller_name": str,
+    "noise": (int, float),
+    "echo": (int, float),
     "custom_headers": list,
 }
 

@@ -16,6 +16,7 @@ from bridge.simulator.callees import Callee
 from bridge.simulator.carrier import TIME_LIMIT, Carrier
 from bridge.simulator.fields import Fields
 from bridge.simulator.leg import Leg, leg_codec
+from bridge.simulator.mediacommands import MediaCommands
 from bridge.simulator.script import Person, Step, parse_script
 from bridge.simulator.stream import StreamOptions
 from bridge.simulator.trunk import join_trunk
@@ -56,7 +57,7 @@ class Dialler:
         self,
         carrier: Carrier,
         prepare: Prepare,
-        begin_stream: Callable[[Leg, StreamOptions], object],
+        media: MediaCommands,
         on_leg: Callable[[Leg], None],
     ) -> None:
         """Make a dialler.
@@ -64,14 +65,14 @@ class Dialler:
         Args:
             carrier: the network.
             prepare: makes the audio of a callee's script.
-            begin_stream: begins the stream that a dial asked for.
+            media: begins the stream and the recording that a dial asked for.
             on_leg: told of every leg.
         """
         self.callees: dict[str, Callee] = {}
         self.default = Callee()
         self._carrier = carrier
         self._prepare = prepare
-        self._begin_stream = begin_stream
+        self._media = media
         self._on_leg = on_leg
         self._clips: dict[str, dict[int, bytes]] = {}
 
@@ -127,7 +128,9 @@ class Dialler:
         summary = legs[0].summary()
         keys = ("record_type", "call_control_id", "call_leg_id", "call_session_id", "client_state",
                 "is_alive", "start_time")  # fmt: skip
-        return {**{key: summary[key] for key in keys}, "recording_id": None}
+        recording = legs[0].recording_from_answer
+        recording_id = recording.recording_id if recording is not None else None
+        return {**{key: summary[key] for key in keys}, "recording_id": recording_id}
 
     def transfer(self, leg: Leg, fields: Fields) -> None:
         """Dial a number and bridge it to the leg when it answers."""
@@ -183,13 +186,17 @@ class Dialler:
             leg.route.url = fields.text("webhook_url")
         urls = fields.body.get("webhook_urls")
         if isinstance(urls, dict):
-            leg.route.urls = {str(event): str(where[0]) for event, where in urls.items() if where}
+            leg.route.urls = {
+                str(event): str(where[0])
+                for event, where in urls.items()
+                if isinstance(where, list) and where
+            }
         policies = fields.body.get("webhook_retries_policies")
         if isinstance(policies, dict):
             leg.route.retries = {
-                str(event): tuple(ms / 1000 for ms in policy.get("retries_ms", ())[:5])
+                str(event): tuple(float(ms) / 1000 for ms in policy["retries_ms"][:5])
                 for event, policy in policies.items()
-                if isinstance(policy, dict)
+                if isinstance(policy, dict) and _is_numbers(policy.get("retries_ms"))
             }
 
     # Ringing.
@@ -217,6 +224,7 @@ class Dialler:
             call_session_id=session,
         )
         leg.client_state = client_state
+        leg.recording_from_answer = self._media.recording_from_answer(leg, fields)
         leg.custom_headers = fields.pairs("custom_headers")
         leg.caller_name = fields.text("from_display_name")
         carrier.add(leg)
@@ -224,6 +232,7 @@ class Dialler:
         self._on_leg(leg)
         carrier.initiated(leg)
         timeout = fields.number("timeout_secs", 5, 600, 30)
+        recording = leg.recording_from_answer
 
         limit = fields.number("time_limit_secs", 30, TIME_LIMIT, TIME_LIMIT)
 
@@ -237,7 +246,9 @@ class Dialler:
                 carrier.limit(leg, limit)
                 leg.keys_heard += fields.text("send_digits_on_answer")
                 if stream is not None:
-                    self._begin_stream(leg, stream)
+                    self._media.begin_stream(leg, stream)
+                if recording is not None:
+                    self._media.begin_recording(leg, recording)
                 self._detect(leg, callee, fields.text("answering_machine_detection"))
                 if on_answer is not None:
                     on_answer(leg)
@@ -333,3 +344,7 @@ class Dialler:
             else:
                 result = "ended"
             self._carrier.emit(leg, f"{kind}.greeting.ended", {"result": result})
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(v, (int, float)) for v in value)

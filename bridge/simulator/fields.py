@@ -56,7 +56,7 @@ class Fields:
         value = self.body.get(name)
         if value is None:
             return default
-        if value not in allowed:
+        if not isinstance(value, (str, int)) or value not in allowed:
             raise ApiError(
                 "10032",
                 f"The '{name}' parameter must be one of: {', '.join(map(str, allowed))}.",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bridge.simulator.recordings import Recording
     from bridge.simulator.script import Person
     from bridge.simulator.stream import MediaStream
+    from bridge.simulator.surroundings import Surroundings
     from bridge.simulator.trunk import Trunk
 
 # Packets that may wait between two bridged legs; more would be a delay that only grows.
@@ -148,6 +149,7 @@ class Leg:
         self.prompts: Prompts | None = None
         self.gather: Gather | None = None
         self.recordings: list[Recording] = []
+        self.recording_from_answer: Recording | None = None
         self.peer: Leg | None = None
         self.from_peer: Pipe | None = None
         self.park_after_unbridge = False
@@ -161,6 +163,7 @@ class Leg:
         self._keep_audio = keep_audio
         self._silence = bytes(self.packet_bytes)
         self.keys_heard = ""
+        self.surroundings: Surroundings | None = None
         # Audio of this leg's stream that is meant for the other leg's ear.
         self._for_peer: deque[bytes] = deque()
 
@@ -220,6 +223,8 @@ class Leg:
         heard = mix(parts) if parts else self._silence
         person = self.person
         said = person.tick(now, heard, bool(parts)) if person is not None else self._silence
+        if self.surroundings is not None:
+            said = self.surroundings.add(said, heard)
         self._keep(said, heard)
         if self.peer is not None and self.peer.from_peer is not None:
             outgoing = [said, *self._for_peer] if self._for_peer else [said]

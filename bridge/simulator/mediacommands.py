@@ -204,7 +204,18 @@ class MediaCommands:
 
     # Recordings.
 
-    def make_recording(self, leg: Leg, fields: Fields, *, prefix: str = "") -> Recording:
+    def recording_from_answer(self, leg: Leg, fields: Fields) -> Recording | None:
+        """Make the recording that ``answer`` or ``dial`` asked for; it begins at the answer."""
+        if fields.choice("record", ("record-from-answer",), None) is None:
+            return None
+        return self._make_recording(leg, fields, prefix="record_")
+
+    def begin_recording(self, leg: Leg, recording: Recording) -> None:
+        """Begin a recording now."""
+        recording.started_at = timestamp()
+        leg.recordings.append(recording)
+
+    def _make_recording(self, leg: Leg, fields: Fields, *, prefix: str = "") -> Recording:
         """Make a recording from a command's fields, which ``answer`` and ``dial`` prefix."""
         track = "record_track" if prefix else "recording_track"
         return Recording(
@@ -213,13 +224,12 @@ class MediaCommands:
             track=fields.choice(track, ("both", "inbound", "outbound"), "both"),
             rate=leg.rate,
             max_length=fields.number(f"{prefix}max_length", 0, 43200, 0),
-            started_at=timestamp(),
         )
 
     def _record_start(self, leg: Leg, fields: Fields) -> None:
         fields.require("format")
         fields.require("channels")
-        leg.recordings.append(self.make_recording(leg, fields))
+        self.begin_recording(leg, self._make_recording(leg, fields))
 
     def _active(self, leg: Leg, fields: Fields) -> list[Recording]:
         wanted = fields.text("recording_id")

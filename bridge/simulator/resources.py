@@ -120,7 +120,7 @@ class Resources:
     # Numbers.
 
     def _list_numbers(self, request: HttpRequest, variables: dict[str, str]) -> HttpResponse:
-        wanted = request.get("filter[phone_number]").lstrip("+")
+        wanted = request.get("filter[phone_number]").strip(" +")
         with self._carrier.lock:
             found = [
                 self._shown(n)

@@ -165,6 +165,16 @@ class Server:
         self._listener.close()
         self._wakened.close()
 
+    def respond(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request; a bug of ours is a 500 for the client and kept for the owner."""
+        try:
+            return self.http(request)
+        except Exception as error:
+            logger.error("a request failed: %s", type(error).__name__, exc_info=error)
+            self.errors.append(error)
+            failure = {"code": "10007", "title": "Unexpected error", "detail": "See the log."}
+            return HttpResponse.of_json({"errors": [failure]}, 500)
+
     def _accept(self) -> None:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
@@ -193,7 +203,7 @@ class Server:
             # The peer went away in the middle of something, or stop() cut it.
             logger.debug("lost a connection")
         except Exception as error:
-            logger.error("a request failed: %s", type(error).__name__, exc_info=error)
+            logger.error("a connection failed: %s", type(error).__name__, exc_info=error)
             self.errors.append(error)
         finally:
             self._open.discard(sock)
@@ -235,7 +245,7 @@ class _Conversation(BaseHTTPRequestHandler):
         segments = tuple(unquote(s) for s in parts.path.strip("/").split("/"))
         query = parse_qs(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._answer(self._owner.http(HttpRequest(self.command, segments, query, headers, body)))
+        self._answer(self._owner.respond(HttpRequest(self.command, segments, query, headers, body)))
 
     # The names by which the base class finds them.
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815

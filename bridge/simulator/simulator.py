@@ -33,6 +33,7 @@ from bridge.simulator.resources import Resources
 from bridge.simulator.script import Person, Step, parse_script
 from bridge.simulator.server import HttpRequest, HttpResponse, Server, SocketRoute
 from bridge.simulator.speakers import MakeSpeaker, OfflineSpeaker
+from bridge.simulator.surroundings import Surroundings
 from bridge.simulator.synthesis import SynthesisService
 from bridge.simulator.transcription import TranscriptionService
 from telnyx_media.sync.threads import ThreadGroup
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 # Numbers that are kept free for fiction.
 OUR_NUMBER = "+12025550100"
 CALLER_NUMBER = "+12025550123"
+# Calls that can still be looked at; a minute of one takes about two megabytes.
+CALLS_KEPT = 500
 
 
 class Simulator:
@@ -101,9 +104,7 @@ class Simulator:
         self.carrier = Carrier(self.behaviour, self.faults, account, self._group)
         self._voice = CallerVoice(caller_voice)
         self._media = MediaCommands(self.carrier, speaker)
-        self._dialler = Dialler(
-            self.carrier, self._prepare, self._media.begin_stream, self._register
-        )
+        self._dialler = Dialler(self.carrier, self._prepare, self._media, self._register)
         self._calls: dict[str, SimulatedCall] = {}
         self._server: Server | None = None
 
@@ -235,6 +236,8 @@ class Simulator:
         ring_seconds: float = 60.0,
         caller_name: str = "",
         custom_headers: Sequence[Mapping[str, str]] = (),
+        noise: float | None = None,
+        echo: float | None = None,
     ) -> SimulatedCall:
         """Place an inbound call.
 
@@ -251,6 +254,8 @@ class Simulator:
             ring_seconds: after which the caller gives up on a call that nobody answers.
             caller_name: caller id name.
             custom_headers: names and values of SIP headers.
+            noise: level of constant noise on the caller's line, dBFS.
+            echo: how much of the agent's voice the caller's phone picks up, dB; -20 for one.
 
         Raises:
             ScriptError: a step of the script is wrong.
@@ -281,6 +286,8 @@ class Simulator:
             pause=pause,
             patience=patience,
         )
+        if noise is not None or echo is not None:
+            leg.surroundings = Surroundings(leg.packet_bytes, leg.rate, noise=noise, echo=echo)
         with self.carrier.lock:
             self._register(leg)
             self.carrier.arrive(leg, ring_seconds)
@@ -300,7 +307,17 @@ class Simulator:
         return resample(speech.pcm, speech.sample_rate, rate)
 
     def _register(self, leg: Leg) -> None:
+        if len(self._calls) >= CALLS_KEPT:
+            self._forget()
         self._calls[leg.call_leg_id] = SimulatedCall(self.carrier, leg, self._say)
+
+    def _forget(self) -> None:
+        """Let the oldest ended call go, audio and all."""
+        for call in self._calls.values():
+            if call.ended:
+                del self._calls[call.id]
+                del self.carrier.legs[call.call_control_id]
+                return
 
     @property
     def calls(self) -> list[SimulatedCall]:

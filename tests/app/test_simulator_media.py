@@ -12,10 +12,11 @@ import pytest
 import requests
 
 from bridge.simulator import Callee
+from bridge.simulator.recordings import Recording
 from bridge.simulator.speakers import ToneSpeaker
 from telnyx_media._audioop import audioop
 from telnyx_media.codecs import make_codec
-from telnyx_media.pcm import rms, write_wav
+from telnyx_media.pcm import level, rms, write_wav
 from tests.app.simulation import (  # noqa: F401
     TONE,
     TONE_PCMU,
@@ -524,6 +525,62 @@ def test_a_recording_is_saved_and_can_be_fetched(sim: World, kind: str) -> None:
     response = requests.get(url, timeout=PATIENCE)
     assert response.status_code == 200
     assert response.content[:4] == b"RIFF" if kind == "wav" else len(response.content) > 200
+
+
+def test_a_dial_can_begin_a_recording(sim: World) -> None:
+    """Its answer names the recording, which begins when the callee answers."""
+    sim.simulator.add_callee("+12025550177", Callee(after=0.02))
+    body = {
+        "connection_id": sim.simulator.connection_id,
+        "to": "+12025550177",
+        "from": "+12025550100",
+        "record": "record-from-answer",
+        "record_format": "wav",
+    }
+    data = sim.rest.request("POST", "/calls", body).json()["data"]
+    sim.application.wait_hook("call.answered")
+    sim.rest.ok(data["call_control_id"], "hangup")
+    payload = sim.application.wait_hook("call.recording.saved").payload
+    assert data["recording_id"] in payload["recording_urls"]["wav"]
+
+
+def test_a_clip_is_played_in_the_mode_mp3(sim: World, tmp_path: Path) -> None:
+    """One complete MP3 file in a frame is heard; a second one within a second is refused."""
+    recording = Recording("single", "mp3", "both", 8000)
+    for _ in range(25):
+        recording.add(TONE, bytes(320))
+    call = sim.ring()
+    sim.rest.ok(
+        call.call_control_id,
+        "answer",
+        stream_url=sim.application.stream_url,
+        stream_bidirectional_target_legs="self",
+    )
+    socket = sim.application.wait_socket()
+    socket.wait("start")
+    socket.send_media(recording.mp3())
+    socket.send_mark("played")
+    socket.send_media(recording.mp3())
+    (error,) = socket.wait("error")
+    assert error["payload"]["code"] == 100005
+    socket.wait("mark")
+    heard = call.heard
+    levels = [rms(heard[at : at + 320]) for at in range(0, len(heard), 320)]
+    assert 20 <= sum(level > 1000 for level in levels) <= 32
+
+
+def test_the_line_has_noise_and_the_phone_picks_up_the_agent(sim: World) -> None:
+    """Noise is at its level; echo is what was heard, so much quieter."""
+    call, socket = sim.stream(noise=-35.0)
+    call.wait_for(lambda c: len(c.said) > 16000, PATIENCE)
+    assert level(call.said[8000:16000]) == pytest.approx(-35, abs=1)
+    call, socket = sim.stream(echo=-20.0)
+    socket.send_media(TONE_PCMU * 20)
+    socket.send_mark("end")
+    socket.wait("mark")
+    said = call.said
+    loudest = max(rms(said[at : at + 320]) for at in range(0, len(said), 320))
+    assert loudest == pytest.approx(565, rel=0.15)
 
 
 def test_an_answer_can_begin_a_recording(sim: World) -> None:
