@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from bridge.simulator import events
 from bridge.simulator.account import Account
 from bridge.simulator.behaviour import Behaviour
 from bridge.simulator.clock import Clock
@@ -35,30 +36,6 @@ logger = logging.getLogger(__name__)
 
 # Longest call, in seconds (Telnyx: dial reference page).
 TIME_LIMIT = 14400
-
-# Of a hang-up: what ``call.hangup`` calls it, and the SIP status beside it.
-CAUSES = {
-    "normal_clearing": "200",
-    "originator_cancel": "487",
-    "call_rejected": "603",
-    "user_busy": "486",
-    "no_answer": "480",
-    "timeout": "408",
-    "time_limit": "200",
-    "not_found": "404",
-    "unspecified": "480",
-}
-
-# Events whose payload has no ``from`` and ``to``; that of a recording lacks even the
-# ``call_control_id`` (Telnyx: callback pages and the types of its Python SDK).
-_WITHOUT_NUMBERS = (
-    "streaming.",
-    "call.playback.",
-    "call.speak.",
-    "call.recording.",
-    "call.enqueued",
-    "call.dequeued",
-)
 
 
 class Carrier:
@@ -143,12 +120,7 @@ class Carrier:
     def emit(self, leg: Leg, event_type: str, fields: dict[str, Any] | None = None) -> None:
         """Send a webhook about a leg."""
         leg.log("webhook", event_type=event_type)
-        payload = leg.common()
-        if event_type.startswith(_WITHOUT_NUMBERS):
-            del payload["from"], payload["to"]
-        if event_type == "call.recording.saved":
-            del payload["call_control_id"]
-        payload |= fields or {}
+        payload = events.payload(leg, event_type, fields or {})
         self.webhooks.emit(leg.call_control_id, event_type, payload, leg.route)
         self.notify()
 
@@ -175,28 +147,9 @@ class Carrier:
             if not leg.ended:
                 self.clock.at(due + PTIME, lambda: self._tick(leg, due + PTIME))
 
-    def initiated(self, leg: Leg, **fields: Any) -> None:
+    def initiated(self, leg: Leg) -> None:
         """Announce a new leg."""
-        incoming = leg.direction == "incoming"
-        self.emit(
-            leg,
-            "call.initiated",
-            {
-                "direction": leg.direction,
-                "state": "parked" if incoming else "bridging",
-                "start_time": leg.start_time,
-                "tags": [],
-                "caller_id_name": leg.caller_name or leg.from_number,
-                "call_screening_result": "",
-                "connection_codecs": "PCMU,PCMA,G722,OPUS",
-                "offered_codecs": leg.codec,
-                "shaken_stir_attestation": "A" if incoming else "",
-                "shaken_stir_validated": incoming,
-                "custom_headers": leg.custom_headers,
-                "sip_headers": leg.sip_headers,
-                **fields,
-            },
-        )
+        self.emit(leg, "call.initiated", events.initiated(leg))
 
     def arrive(self, leg: Leg, ring_seconds: float) -> None:
         """Let an inbound leg ring."""
@@ -223,17 +176,7 @@ class Carrier:
         leg.state = "answered"
         leg.answered_at = time.monotonic()
         leg.log("state", state="answered")
-        self.emit(
-            leg,
-            "call.answered",
-            {
-                "state": "answered",
-                "start_time": leg.start_time,
-                "tags": [],
-                "custom_headers": leg.custom_headers,
-                "sip_headers": leg.sip_headers,
-            },
-        )
+        self.emit(leg, "call.answered", events.answered(leg))
 
     def limit(self, leg: Leg, seconds: float) -> None:
         """Hang a leg up when it has lasted so long."""
@@ -274,19 +217,7 @@ class Carrier:
 
     def stream_failed(self, leg: Leg, stream: MediaStream, reason: str) -> None:
         """The socket was not opened, or was lost."""
-        self.emit(
-            leg,
-            "streaming.failed",
-            {
-                "failure_reason": reason,
-                "stream_id": stream.stream_id,
-                "stream_params": {
-                    "stream_url": stream.options.url,
-                    "track": stream.options.track,
-                },
-                "stream_type": "websocket",
-            },
-        )
+        self.emit(leg, "streaming.failed", events.stream_failed(stream, reason))
 
     def stream_gone(self, leg: Leg, stream: MediaStream, *, lost: bool) -> None:
         """The client closed the socket, or it was lost; the call goes on."""
@@ -357,17 +288,7 @@ class Carrier:
         recording.ended_at = timestamp()
         self.recordings[recording.recording_id] = recording
         url = f"{self.public_url}/simulator/recordings/{recording.recording_id}"
-        self.emit(
-            leg,
-            "call.recording.saved",
-            {
-                "channels": recording.channels,
-                "recording_started_at": recording.started_at,
-                "recording_ended_at": recording.ended_at,
-                "recording_urls": {recording.format: f"{url}.{recording.format}"},
-                "public_recording_urls": {},
-            },
-        )
+        self.emit(leg, "call.recording.saved", events.recording_saved(recording, url))
 
     # Where the server can be reached; set once it listens.
     public_url = ""
@@ -399,7 +320,7 @@ class Carrier:
 
         Args:
             leg: the leg.
-            cause: one of :data:`CAUSES`.
+            cause: one of :data:`~bridge.simulator.events.CAUSES`.
             source: ``caller``, ``callee`` or ``unknown``.
             sip: the SIP status, if not the one that goes with the cause.
         """
@@ -417,12 +338,12 @@ class Carrier:
         if leg.queue_name is not None:
             self.leave_queue(leg, "hangup")
         self.end_stream(leg)
-        self._emit_hangup(leg, sip or CAUSES[cause])
+        self.emit(leg, "call.hangup", events.hangup(leg, sip))
         for recording in leg.recordings:
             self.save_recording(leg, recording)
         application = self.account.applications.get(leg.connection_id)
         if application is not None and application.fields["call_cost_in_webhooks"]:
-            self._emit_cost(leg)
+            self.emit(leg, "call.cost", events.cost(leg))
         if other is not None and not other.ended and not other.park_after_unbridge:
             self.end(other, "normal_clearing", source)
         far, leg.far = leg.far, None
@@ -430,58 +351,6 @@ class Carrier:
             # It is the same person's phone: what ends one side ends the other, for the same reason.
             self.end(far, cause, source, sip=sip)
         self.notify()
-
-    def _emit_hangup(self, leg: Leg, sip: str) -> None:
-        sent = str(leg.ticks)
-        # Usual for inbound calls that ended well.
-        known = leg.direction == "outgoing" or leg.hangup_cause != "normal_clearing"
-        self.emit(
-            leg,
-            "call.hangup",
-            {
-                "state": "hangup",
-                "start_time": leg.start_time,
-                "hangup_cause": leg.hangup_cause,
-                "hangup_source": leg.hangup_source,
-                "sip_hangup_cause": sip if known else "unspecified",
-                "call_quality_stats": {
-                    "inbound": {
-                        "jitter_max_variance": "0.00",
-                        "jitter_packet_count": "0",
-                        "mos": "4.50",
-                        "packet_count": sent,
-                        "skip_packet_count": "0",
-                    },
-                    "outbound": {"packet_count": sent, "skip_packet_count": "0"},
-                },
-                "custom_headers": leg.custom_headers,
-                "sip_headers": leg.sip_headers,
-                "tags": [],
-            },
-        )
-
-    def _emit_cost(self, leg: Leg) -> None:
-        billed = int(leg.ended_at - leg.answered_at) + 1 if leg.answered_at and leg.ended_at else 0
-        self.emit(
-            leg,
-            "call.cost",
-            {
-                "status": "success",
-                "total_cost": f"{billed * 0.0001:.4f}",
-                "billed_duration_secs": billed,
-                "billing_group_id": None,
-                "cost_parts": [
-                    {
-                        "call_part": "call-control",
-                        "cost": f"{billed * 0.0001:.4f}",
-                        "currency": "USD",
-                        "rate": "0.0060",
-                        "billed_duration_secs": billed,
-                    }
-                ],
-                "occurred_at": timestamp(),
-            },
-        )
 
     # Queues.
 

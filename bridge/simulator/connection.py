@@ -33,6 +33,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from bridge.simulator.socket import Handshake
+from bridge.simulator.tls import ConnectFailed, Tls
 
 # Thirty seconds of L16 at 48 kHz in base64, which is the longest media frame there may be.
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -40,10 +41,6 @@ MAX_MESSAGE = 4 * 1024 * 1024
 MAX_BACKLOG = 512 * 1024
 # How long the other side of a close may keep us waiting.
 CLOSE_TIMEOUT = 2.0
-
-
-class ConnectFailed(OSError):
-    """The WebSocket was not opened: no route, no answer in time, or a refusal."""
 
 
 class Connection:
@@ -61,7 +58,7 @@ class Connection:
         sock: socket.socket,
         protocol: Protocol,
         handshake: Handshake,
-        tls: _Tls | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.handshake = handshake
         self.close_code: int | None = None
@@ -268,50 +265,6 @@ class Connection:
             return
 
 
-class _Tls:
-    """TLS over memory, so that reading and writing never touch the same object at once."""
-
-    def __init__(self, host: str, context: ssl.SSLContext) -> None:
-        self._in = ssl.MemoryBIO()
-        self._out = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._in, self._out, server_hostname=host)
-
-    def handshake(self, sock: socket.socket) -> None:
-        """Run the handshake on a socket that has a timeout."""
-        while True:
-            try:
-                self._object.do_handshake()
-            except ssl.SSLWantReadError:
-                sock.sendall(self._out.read())
-                data = sock.recv(65536)
-                if not data:
-                    raise ConnectFailed("connection closed in the TLS handshake") from None
-                self._in.write(data)
-            else:
-                sock.sendall(self._out.read())
-                return
-
-    def decrypt(self, data: bytes) -> bytes | None:
-        """Get the plain bytes of what came; ``None`` once the peer has ended the TLS session."""
-        self._in.write(data)
-        plain = bytearray()
-        while True:
-            try:
-                piece = self._object.read(65536)
-            except ssl.SSLWantReadError:
-                return bytes(plain)
-            except ssl.SSLError:
-                return None
-            if not piece:
-                return bytes(plain) or None
-            plain += piece
-
-    def encrypt(self, data: bytes) -> bytes:
-        """Get the bytes that carry ``data``."""
-        self._object.write(data)
-        return self._out.read()
-
-
 def accept(sock: socket.socket, head: bytes, handshake: Handshake) -> Connection | None:
     """Answer a WebSocket request that was read from ``sock`` and get the open socket.
 
@@ -365,7 +318,7 @@ def connect(
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secured = None
         if uri.secure:
-            secured = _Tls(uri.host, tls or ssl.create_default_context())
+            secured = Tls(uri.host, tls or ssl.create_default_context())
             secured.handshake(sock)
         protocol = ClientProtocol(uri, max_size=MAX_MESSAGE)
         request = protocol.connect()
@@ -387,7 +340,7 @@ def connect(
 
 
 def _shake_hands(
-    sock: socket.socket, protocol: ClientProtocol, tls: _Tls | None, limit: float
+    sock: socket.socket, protocol: ClientProtocol, tls: Tls | None, limit: float
 ) -> None:
     for data in protocol.data_to_send():
         sock.sendall(tls.encrypt(data) if tls is not None else data)

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bridge.simulator import wire
-from bridge.simulator.connection import CLOSE_TIMEOUT, ConnectFailed, Connection, connect
+from bridge.simulator.connection import CLOSE_TIMEOUT, Connection, connect
 from bridge.simulator.line import PTIME, PlayQueue
+from bridge.simulator.tls import ConnectFailed
 from bridge.simulator.webhooks import timestamp
 from bridge.simulator.wire import FrameRefused
 from telnyx_media.codecs import Codec, PacketEncoder, make_codec

@@ -20,10 +20,10 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve
 
 from bridge.simulator import Simulator
-from bridge.simulator.connection import ConnectFailed
 from bridge.simulator.connection import connect as open_connection
 from bridge.simulator.pytest_plugin import telnyx_fixture  # noqa: F401
 from bridge.simulator.speakers import ToneSpeaker
+from bridge.simulator.tls import ConnectFailed
 from telnyx_media.pcm import rms, write_wav
 from telnyx_media.sync.threads import ThreadGroup
 from tests.app.simulation import TONE, World, _sim, error_of, world  # noqa: F401
