@@ -25,7 +25,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from bridge.call import Remark, Reply
 from bridge.decisions import (
@@ -38,14 +37,14 @@ from bridge.decisions import (
     Turn,
     TurnEnded,
 )
+from bridge.delivery import Delivery, Outbound, Tap
 from bridge.errors import CallEnded
-from bridge.mediasocket import SocketClosed
 from bridge.observer import TurnLatency
 from bridge.pacer import Pacer
-from bridge.playout import Chunk, Playout
+from bridge.playout import Playout
 from bridge.segments import Segment
+from bridge.speech import Speech
 from bridge.turns import TurnTaking
-from telnyx_media.frames import encode_clear, encode_mark, encode_media
 from telnyx_media.transcripts import Transcript
 
 # Seconds of synthesised audio that may wait to be sent; then the synthesiser's socket is read no
@@ -54,33 +53,6 @@ ROOM = 30.0
 
 # Turns that may wait for an agent that does not listen; beyond that the oldest is dropped.
 WAITING_TURNS = 64
-
-
-# Seconds after which a peer that was slow to take what was sent is tried again.
-FLUSH_AGAIN = 0.05
-
-
-class Outbound(Protocol):
-    """The sending half of a media socket; never blocks."""
-
-    def send(self, text: str | bytes) -> None:
-        """Send one message."""
-
-    def flush(self) -> int:
-        """Try again to send what waits; the bytes that still do."""
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye."""
-
-
-class Tap(Protocol):
-    """Gets what is sent of the agent's voice, for a recording; must not block."""
-
-    def outbound(self, payload: bytes) -> None:
-        """Audio was sent."""
-
-    def cleared(self) -> None:
-        """What was sent and not played yet was thrown away."""
 
 
 class Listener:
@@ -115,68 +87,6 @@ class Counts:
     false_alarms: int = 0
 
 
-class Speech:
-    """One reply on its way to the caller.
-
-    Its fields are guarded by the conversation's lock, but for ``text``, which the agent's thread
-    alone writes.
-
-    Attributes:
-        text: what has been made of the reply so far.
-        segments: what of it was handed to synthesis, in order.
-        heard: what the caller heard; final once ``over``.
-        interrupted: whether the caller broke in.
-        over: whether it was heard to its end, interrupted, or cut off by the end of the call.
-        error: why synthesis failed, if it did.
-        turn: the caller's turn that it answers, if it is the first reply to one.
-        turn_at: when that turn was decided to be over.
-        asked_at: when the agent asked for it.
-        text_at: when its first segment was handed to synthesis.
-        audio_at: when its first audio came from there.
-        frame_at: when its first media frame was sent.
-        over_at: when it was over; 0 until then.
-    """
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.segments: list[Segment] = []
-        self.heard = ""
-        self.interrupted = False
-        self.over = False
-        self.error: Exception | None = None
-        self.turn: Turn | None = None
-        self.turn_at: float | None = None
-        self.asked_at: float | None = None
-        self.text_at: float | None = None
-        self.audio_at: float | None = None
-        self.frame_at: float | None = None
-        self.over_at = 0.0
-
-    @property
-    def reply(self) -> Reply:
-        """What the agent gets."""
-        return Reply(
-            self.text.strip(), self.heard, self.interrupted, self.frame_at or 0.0, self.over_at
-        )
-
-    def latency(self) -> TurnLatency:
-        """Tell where the time went."""
-        spoken = self.turn is not None and not self.turn.digits
-        ended = self.turn.ended_at if self.turn is not None and spoken else None
-        return TurnLatency(
-            endpoint=_between(ended, self.turn_at),
-            agent=_between(self.turn_at, self.asked_at),
-            first_text=_between(self.asked_at, self.text_at),
-            first_audio=_between(self.text_at, self.audio_at),
-            first_frame=_between(self.audio_at, self.frame_at),
-            total=_between(ended, self.frame_at),
-        )
-
-
-def _between(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else end - start
-
-
 class Conversation:
     """Whose turn it is, what is being said, and who waits for it."""
 
@@ -203,9 +113,9 @@ class Conversation:
         self.counts = Counts()
         self._turns = turns
         self._playout = playout
+        self._delivery = Delivery(playout, tap)
         self._pacer = pacer
         self._listener = listener
-        self._tap = tap
         self._clock = clock
         # Guards everything below, and the turns and playout above.
         self._lock = threading.Lock()
@@ -213,15 +123,10 @@ class Conversation:
         self._changed = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._after: list[Callable[[], None]] = []
-        self._socket: Outbound | None = None
         self._began = clock()
         self._ended = False
         self._error: Exception | None = None
         self._speech: Speech | None = None
-        # Two reasons to pause a reply; it goes on when neither holds.
-        self._barged_in = False
-        self._cut_off = False
-        self._paused = False
         self._waiting: deque[Turn] = deque(maxlen=WAITING_TURNS)
         self._last_turn: tuple[Turn, float] | None = None
         self._history: list[Remark] = []
@@ -229,8 +134,6 @@ class Conversation:
         self._quiet_since: float | None = None
         # When the pacer will call next, so that it is woken only for what is due earlier.
         self._pump_at = math.inf
-        # When to try again to send what the peer was slow to take.
-        self._flush_at = math.inf
 
     @contextmanager
     def _locked(self) -> Iterator[float]:
@@ -265,9 +168,8 @@ class Conversation:
             if self._ended:
                 return False
             self._ended = True
-            if self._speech is not None:
-                self._finish(self._speech, self._playout.interrupt(now).text, now)
-            self._socket = None
+            self._delivery.socket = None
+            self._abandon(now)
             self._changed.notify_all()
             self._room.notify_all()
         self._pacer.remove(self)
@@ -288,20 +190,15 @@ class Conversation:
             The socket that was sent to until now, if any.
         """
         with self._locked() as now:
-            before = self._socket
-            if before is not None:
-                self._lose(now)
-            self._socket = None if self._ended else socket
-            self._cut_off = False
-            self._resume(now)
+            before = self._delivery.connect(None if self._ended else socket, now)
             self._arm(now)
         return before
 
     def disconnect(self, socket: Outbound) -> None:
         """Stop sending to ``socket``; a reply waits where the caller had heard it to."""
         with self._locked() as now:
-            if self._socket is socket:
-                self._lose(now)
+            if self._delivery.socket is socket:
+                self._delivery.disconnect(now)
 
     def hear_voice(
         self, windows: Sequence[float], seconds: float, level: float | None = None
@@ -344,8 +241,7 @@ class Conversation:
                 return None
             self._pump_at = math.inf
             self._poll(now)
-            if self._socket is not None:
-                self._send_due(now)
+            self._send_due(now)
             self._check_finished(now)
             due = self._next_due(now)
             self._pump_at = due
@@ -354,58 +250,23 @@ class Conversation:
     def fail(self, error: Exception) -> None:
         """Note that :meth:`pump` raised: a bug.  The stream is given up, and its reader sees it."""
         with self._locked() as now:
-            socket = self._socket
-            self._lose(now)
+            socket = self._delivery.socket
+            self._delivery.disconnect(now)
         self._listener.pump_failed(error)
         if socket is not None:
             socket.close(1011)
 
     def _send_due(self, now: float) -> None:
         speech = self._speech
-        for item in self._playout.due(now):
-            if not isinstance(item, Chunk):
-                self._send(encode_mark(item.name), now)
-                continue
-            self._send(encode_media(item.payload), now)
-            if self._tap is not None:
-                self._tap.outbound(item.payload)
-            if speech is not None and speech.frame_at is None:
-                speech.frame_at = self._clock()
+        if self._delivery.send_due(now) and speech is not None and speech.frame_at is None:
+            speech.frame_at = self._clock()
         if self._playout.buffered < ROOM:
             self._room.notify_all()
-        self._flush(now)
-
-    def _flush(self, now: float) -> None:
-        try:
-            waiting = self._socket.flush() if self._socket is not None else 0
-        except SocketClosed:
-            self._lose(now)
-            return
-        self._flush_at = now + FLUSH_AGAIN if waiting else math.inf
-
-    def _send(self, message: str, now: float) -> None:
-        if self._socket is None:
-            return
-        try:
-            self._socket.send(message)
-        except SocketClosed:
-            # The thread that reads it sees the same, and the leg takes it from there.
-            self._lose(now)
-
-    def _lose(self, now: float) -> None:
-        """Be without a media socket: the reply waits where the caller had heard it to."""
-        self._socket = None
-        self._flush_at = math.inf
-        self._cut_off = True
-        self._pause(now)
 
     def _next_due(self, now: float) -> float:
-        dues: list[float | None] = [self._turns.deadline, self._flush_at]
-        if self._speech is not None:
-            if self._socket is not None:
-                dues.append(self._playout.next_due(now))
-            dues.append(self._playout.finish_by(now))
-        return min((due for due in dues if due is not None), default=math.inf)
+        deadline = self._turns.deadline
+        due = self._delivery.next_due(now)
+        return due if deadline is None else min(due, deadline)
 
     def _arm(self, now: float) -> None:
         """Have the pacer call again if something is due before it would."""
@@ -428,16 +289,14 @@ class Conversation:
         if isinstance(decision, TurnEnded):
             self._end_turn(decision.turn, now)
         elif isinstance(decision, BargeIn):
-            self._barged_in = True
-            self._pause(now)
+            self._delivery.hold("barge-in", now)
             at = decision.at
             self._after.append(lambda: self._listener.barged_in(now - at))
         elif isinstance(decision, Interrupted):
             self._interrupt(now)
         elif isinstance(decision, FalseAlarm):
-            self._barged_in = False
             self.counts.false_alarms += 1
-            self._resume(now)
+            self._delivery.release("barge-in", now)
             self._after.append(self._listener.false_alarm)
         elif isinstance(decision, SpeechStarted):
             self._stir()
@@ -460,54 +319,31 @@ class Conversation:
         latency = TurnLatency(endpoint=None if turn.digits else now - turn.ended_at)
         self._after.append(lambda: self._listener.turn_ended(turn, latency))
 
-    def _pause(self, now: float) -> None:
-        if self._speech is not None and not self._paused:
-            self._paused = True
-            self._playout.pause(now)
-            self._send_clear(now)
-
-    def _resume(self, now: float) -> None:
-        if self._paused and not (self._barged_in or self._cut_off):
-            self._paused = False
-            if self._speech is not None:
-                self._playout.resume(now)
-                self._arm(now)
-
-    def _drop(self, now: float) -> str:
-        """End the reply that is spoken; what was heard of it."""
-        heard = self._playout.interrupt(now).text
-        if not self._paused:
-            self._send_clear(now)
-        return heard
-
-    def _send_clear(self, now: float) -> None:
-        self._send(encode_clear(), now)
-        if self._tap is not None:
-            self._tap.cleared()
-
     def _interrupt(self, now: float) -> None:
-        self._barged_in = False
-        speech = self._speech
-        if speech is None:
-            return
-        heard = self._drop(now)
-        speech.interrupted = True
-        self.counts.barge_ins += 1
-        self._finish(speech, heard, now)
+        if self._speech is not None:
+            self._speech.interrupted = True
+            self.counts.barge_ins += 1
+            self._abandon(now)
+
+    def _abandon(self, now: float) -> None:
+        """End the reply that is spoken, if there is one, where it is."""
+        if self._speech is not None:
+            self._finish(self._speech, self._delivery.drop(now), now)
 
     def _check_finished(self, now: float) -> None:
-        if self._speech is not None and self._playout.finished(now):
-            self._turns.agent_stopped(now)
-            whole = self._speech.error is None
-            heard = self._speech.text.strip() if whole else self._playout.heard(now).text
-            self._finish(self._speech, heard, now)
+        speech = self._speech
+        heard = self._delivery.finish(now) if speech is not None else None
+        if speech is None or heard is None:
+            return
+        self._turns.agent_stopped(now)
+        # All of it, also what synthesis had nothing to say for.
+        self._finish(speech, speech.text.strip() if speech.error is None else heard, now)
 
     def _finish(self, speech: Speech, heard: str, now: float) -> None:
         speech.heard = heard
         speech.over = True
         speech.over_at = now
         self._speech = None
-        self._paused = self._barged_in = False
         at = max(0.0, (speech.frame_at or now) - self._began)
         reply = speech.reply
         self._history.append(Remark("agent", reply.text, heard, reply.interrupted, at))
@@ -565,8 +401,9 @@ class Conversation:
         with self._locked() as now:
             if self._ended:
                 raise CallEnded("the call is over")
-            assert self._speech is None, "two replies at once"
-            self._playout.begin()
+            if self._speech is not None:
+                raise RuntimeError("a reply is being spoken: call say from the agent's thread only")
+            self._delivery.begin()
             self._speech = speech
             self.counts.replies += 1
             speech.asked_at = now
@@ -593,7 +430,7 @@ class Conversation:
         with self._locked() as now:
             if not speech.over:
                 self._turns.agent_stopped(now)
-                self._finish(speech, self._drop(now), now)
+                self._abandon(now)
 
     def wait(self, speech: Speech) -> Reply:
         """Wait until the reply is over.

@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from bridge.call import Reply
-from bridge.conversation import Conversation, Speech
+from bridge.conversation import Conversation
+from bridge.speech import Speech
 from telnyx_media.codecs import Codec
 from telnyx_media.pcm import Packetizer, level
 from telnyx_media.sentences import SentenceSplitter, speakable

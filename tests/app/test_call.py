@@ -381,4 +381,4 @@ def test_an_agent_in_the_working_directory_is_found(
     (tmp_path / "shop_of_mine.py").write_text("def answer(call):\n    pass\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("/nowhere")
-    assert load_agent("shop_of_mine:answer").__name__ == "answer"  # type: ignore[attr-defined]
+    assert load_agent("shop_of_mine:answer").__name__ == "answer"

@@ -1,0 +1,75 @@
+"""One reply on its way to the caller, and when each part of the way was done.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from bridge.call import Reply
+from bridge.decisions import Turn
+from bridge.observer import TurnLatency
+from bridge.segments import Segment
+
+__all__ = ["Speech"]
+
+
+class Speech:
+    """One reply on its way to the caller.
+
+    Its fields are guarded by the conversation's lock, but for ``text``, which the agent's thread
+    alone writes.
+
+    Attributes:
+        text: what has been made of the reply so far.
+        segments: what of it was handed to synthesis, in order.
+        heard: what the caller heard; final once ``over``.
+        interrupted: whether the caller broke in.
+        over: whether it was heard to its end, interrupted, or cut off by the end of the call.
+        error: why synthesis failed, if it did.
+        turn: the caller's turn that it answers, if it is the first reply to one.
+        turn_at: when that turn was decided to be over.
+        asked_at: when the agent asked for it.
+        text_at: when its first segment was handed to synthesis.
+        audio_at: when its first audio came from there.
+        frame_at: when its first media frame was sent.
+        over_at: when it was over; 0 until then.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.segments: list[Segment] = []
+        self.heard = ""
+        self.interrupted = False
+        self.over = False
+        self.error: Exception | None = None
+        self.turn: Turn | None = None
+        self.turn_at: float | None = None
+        self.asked_at: float | None = None
+        self.text_at: float | None = None
+        self.audio_at: float | None = None
+        self.frame_at: float | None = None
+        self.over_at = 0.0
+
+    @property
+    def reply(self) -> Reply:
+        """What the agent gets."""
+        return Reply(
+            self.text.strip(), self.heard, self.interrupted, self.frame_at or 0.0, self.over_at
+        )
+
+    def latency(self) -> TurnLatency:
+        """Tell where the time went."""
+        spoken = self.turn is not None and not self.turn.digits
+        ended = self.turn.ended_at if self.turn is not None and spoken else None
+        return TurnLatency(
+            endpoint=_between(ended, self.turn_at),
+            agent=_between(self.turn_at, self.asked_at),
+            first_text=_between(self.asked_at, self.text_at),
+            first_audio=_between(self.text_at, self.audio_at),
+            first_frame=_between(self.audio_at, self.frame_at),
+            total=_between(ended, self.frame_at),
+        )
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start
