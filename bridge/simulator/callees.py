@@ -22,7 +22,7 @@ class Callee:
             ``reject`` (603); ``unknown`` (404).
         after: seconds of ringing before it answers or refuses.
         script: what the callee says and does, in the form of a caller's script; see
-            :mod:`bridge.simulator.script`.
+            :mod:`bridge.simulator.script`. Its first step waits for nothing unless it says so.
         machine: whether answering-machine detection takes it for a machine.
         beep: whether a tone follows the script, as a voicemail box gives before it records.
         codec: of the leg.

@@ -82,7 +82,7 @@ class Dialler:
         Raises:
             ScriptError: its script is wrong.
         """
-        steps = parse_script(callee.script)
+        steps = parse_script(callee.script, speaks_first=True)
         clips = self._prepare(steps, leg_codec(callee.codec).sample_rate)
         self._clips[number] = clips
         self.callees[number] = callee
@@ -292,7 +292,7 @@ class Dialler:
         self._carrier.arrive(inbound, RING_SECONDS)
 
     def _person(self, leg: Leg, callee: Callee) -> Person:
-        steps = parse_script(callee.script)
+        steps = parse_script(callee.script, speaks_first=True)
         clips = dict(self._clips.get(leg.to_number, {}))
         if callee.beep:
             clips[len(steps)] = tone(BEEP_HERTZ, BEEP_SECONDS, leg.rate)

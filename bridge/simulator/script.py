@@ -62,15 +62,21 @@ class Step:
     when_seconds: float = 0.0
 
 
-def parse_script(steps: Sequence[Mapping[str, Any]]) -> list[Step]:
+def parse_script(steps: Sequence[Mapping[str, Any]], *, speaks_first: bool = False) -> list[Step]:
     """Check a script and put in its defaults.
+
+    Args:
+        steps: the script.
+        speaks_first: whether the first step waits for nothing unless it says so: who is called
+            says hello, who calls waits for that.
 
     Raises:
         ScriptError: a step is wrong.
     """
     parsed: list[Step] = []
     for number, step in enumerate(steps, 1):
-        default = "now" if parsed and parsed[-1].action == "wait" else "agent_stops"
+        at_once = parsed[-1].action == "wait" if parsed else speaks_first
+        default = "now" if at_once else "agent_stops"
         try:
             parsed.append(_parse_step(step, default))
         except ScriptError as error:

@@ -261,12 +261,14 @@ class Simulator:
             ScriptError: a step of the script is wrong.
             AudioError: a file cannot be read.
             UnsupportedCodec: there is no such codec.
-            ValueError: the number is attached to no application.
+            ValueError: the number is attached to no application, or that has no webhook URL.
         """
         number = to or self.number
         application = self.carrier.account.owner_of(number)
         if application is None:
             raise ValueError("the number is attached to no application")
+        if not application.fields["webhook_event_url"]:
+            raise ValueError("the number's application has no webhook URL; set webhook_url first")
         leg = Leg(
             direction="incoming",
             connection_id=application.id,

@@ -363,6 +363,49 @@ def test_commands_fail_on_demand(sim: World) -> None:
     assert response.headers["retry-after"] == "1"
 
 
+def test_a_webhook_can_be_lost_for_good(sim: World) -> None:
+    """A dropped event type never arrives, and what comes after it does."""
+    sim.simulator.faults.drop_webhooks = frozenset({"call.answered"})
+    call = sim.answer()
+    call.hang_up()
+    sim.application.wait_hook("call.hangup")
+    assert sim.application.of("call.answered") == []
+
+
+def test_retries_of_an_event_type_can_be_chosen(sim: World) -> None:
+    """webhook_retries_policies replaces the delays, webhook_urls the address."""
+    call = sim.ring()
+    sim.rest.ok(
+        call.call_control_id,
+        "answer",
+        webhook_urls={"call.hangup": [sim.application.webhook_url + "/hangups"]},
+        webhook_retries_policies={"call.hangup": {"retries_ms": [10]}},
+    )
+    sim.application.wait_hook("call.answered")
+    sim.application.statuses = [500, 500]
+    call.hang_up()
+    hook = sim.application.wait_hook("call.hangup", count=2)
+    assert hook.path == "/hook/hangups"
+    call.wait_for(lambda c: c.webhooks[-1]["given_up"], PATIENCE)
+    assert len(call.webhooks[-1]["attempts"]) == 2
+
+
+def test_the_clients_state_is_changed_alone(sim: World) -> None:
+    """client_state_update shows in the next event."""
+    call = sim.answer(caller_name="Corner Pizza")
+    sim.rest.ok(call.call_control_id, "client_state_update", client_state="bmV3")
+    call.press("1")
+    assert sim.application.wait_hook("call.dtmf.received").payload["client_state"] == "bmV3"
+    assert sim.application.of("call.initiated")[0].payload["caller_id_name"] == "Corner Pizza"
+
+
+def test_a_call_to_an_application_without_a_webhook_is_a_mistake(sim: World) -> None:
+    """It is named instead of ringing at nobody's."""
+    sim.simulator.webhook_url = ""
+    with pytest.raises(ValueError, match="no webhook URL"):
+        sim.simulator.place_call()
+
+
 # Outbound
 
 

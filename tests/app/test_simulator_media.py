@@ -18,6 +18,7 @@ from telnyx_media._audioop import audioop
 from telnyx_media.codecs import make_codec
 from telnyx_media.pcm import level, rms, write_wav
 from tests.app.simulation import (  # noqa: F401
+    RTP,
     TONE,
     TONE_PCMU,
     World,
@@ -452,6 +453,63 @@ def test_two_calls_are_bridged_by_command(sim: World) -> None:
     )
 
 
+def test_a_caller_is_bridged_from_a_queue(sim: World) -> None:
+    """The first who waits is taken out of the queue and bridged."""
+    waiting = sim.answer(from_="+12025550199")
+    sim.rest.ok(waiting.call_control_id, "enqueue", queue_name="support")
+    agent = sim.answer()
+    sim.rest.ok(agent.call_control_id, "bridge", queue="support", park_after_unbridge="self")
+    assert sim.application.wait_hook("call.dequeued").payload["reason"] == "bridged"
+    assert agent.bridged_to == waiting.call_control_id
+    waiting.press("42")
+    assert agent.keys_heard == "42"
+    waiting.hang_up()
+    sim.application.wait_hook("call.hangup", waiting.call_control_id)
+    assert agent.state == "answered"
+    sim.rest.ok(agent.call_control_id, "send_dtmf", digits="1w2")
+    assert agent.keys_heard == "4212"
+
+
+def test_a_dialled_leg_is_bridged_when_it_answers(sim: World) -> None:
+    """link_to and bridge_on_answer: one session, call.bridged for both."""
+    call = sim.answer()
+    sim.simulator.add_callee("+12025550177", Callee(after=0.02))
+    body = {
+        "connection_id": sim.simulator.connection_id,
+        "to": "+12025550177",
+        "from": "+12025550100",
+        "link_to": call.call_control_id,
+        "bridge_on_answer": True,
+        "send_digits_on_answer": "9",
+    }
+    data = sim.rest.request("POST", "/calls", body).json()["data"]
+    assert data["call_session_id"] == call.call_session_id
+    sim.application.wait_hook("call.bridged", count=2)
+    assert call.bridged_to == data["call_control_id"]
+
+
+def test_a_callee_speaks_first(sim: World, tmp_path: Path) -> None:
+    """The script of who is called begins at the answer, on a leg of the callee's codec."""
+    path = tmp_path / "hello.wav"
+    write_wav(path, TONE * 10, 8000)
+    callee = Callee(after=0.02, script=[{"play": str(path)}], codec="PCMA")
+    sim.simulator.add_callee("+12025550177", callee)
+    body = {
+        "connection_id": sim.simulator.connection_id,
+        "to": "+12025550177",
+        "from": "+12025550100",
+        "stream_url": sim.application.stream_url,
+        "stream_auth_token": "secret",
+        **RTP,
+    }
+    sim.rest.request("POST", "/calls", body)
+    socket = sim.application.wait_socket()
+    assert socket.headers["x-telnyx-streaming-auth-token"] == "secret"
+    frames = payloads(socket.wait("media", 15))
+    decoder = make_codec("PCMA")
+    assert max(rms(decoder.decode(p)) for p in frames) > 1000
+
+
 # Prompts and recordings
 
 
@@ -468,6 +526,28 @@ def test_a_playback_is_announced_and_heard(sim: World, tmp_path: Path) -> None:
     assert ended["status"] == "completed"
     heard = call.heard
     assert any(rms(heard[at : at + 320]) > 1000 for at in range(0, len(heard), 320))
+
+
+def test_a_file_is_fetched_and_played_over_another(sim: World, tmp_path: Path) -> None:
+    """audio_url with overlay plays beside the prompt that is playing."""
+    path = tmp_path / "clip.wav"
+    write_wav(path, TONE * 5, 8000)
+    content = base64.b64encode(path.read_bytes()).decode()
+    call = sim.answer()
+    leg = call.call_control_id
+    call.play_pcm(TONE * 10)
+    call.wait_for(lambda c: len(c.speech) == 1, PATIENCE)
+    url = f"{sim.simulator.url}/simulator/calls/{call.id}/said.wav"
+    sim.rest.ok(leg, "playback_start", playback_content=content, loop="infinity")
+    sim.application.wait_hook("call.playback.started")
+    sim.rest.ok(leg, "playback_start", audio_url=url, overlay=True)
+    started = sim.application.wait_hook("call.playback.started", count=2).payload
+    assert (started["media_url"], started["overlay"]) == (url, True)
+    ended = sim.application.wait_hook("call.playback.ended").payload
+    assert ended["media_url"] == url
+    sim.rest.ok(leg, "playback_start", audio_url=url + ".gone", stop="all")
+    ended = sim.application.wait_hook("call.playback.ended", count=3).payload
+    assert ended["status"] == "file_not_found"
 
 
 def test_a_playback_can_be_stopped_and_can_fail(sim: World, tmp_path: Path) -> None:
