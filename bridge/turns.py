@@ -131,30 +131,27 @@ class TurnTaking:
         """
         if self._quiet_from is None:
             self._quiet_from = now
-        voice = self._voice
-        speech = probability >= self._settings.speech_level
-        if not speech and voice.idle:
-            return
-        if speech and level is not None and playing is not None:
-            if level < playing - self._settings.echo_margin:
-                probability, speech = 0.0, False
-            else:
-                self._faint = False
-        elif speech:
+        voice, settings = self._voice, self._settings
+        if probability < settings.silence_level:
+            if voice.idle:
+                return
+        elif level is None or playing is None or level >= playing - settings.echo_margin:
             self._faint = False
+        else:
+            probability = 0.0
         was = voice.speaking
         if voice.feed(probability, now, seconds):
             self._began_to_speak()
         elif was and not voice.speaking:
             self._fell_silent()
-        if speech and self._watch.triggered:
+        if probability >= settings.speech_level and self._watch.triggered:
             self._raise_alarm(now, voice.run_from)
             self._judge(now)
 
     def transcript(self, transcript: Transcript, now: float) -> None:
         """Take in what the recogniser says, interim or final."""
         text = transcript.text.strip()
-        if text and self._is_echo(text, now):
+        if not words(text) or self._is_echo(text, now):
             text = ""
         changed = self._utterance.words(
             text,
@@ -216,6 +213,7 @@ class TurnTaking:
         self._lost_the_floor(now)
         answer, self._backchannel = self._backchannel, None
         if answer is not None and now - self._backchannel_at <= ANSWER_OVERLAP:
+            self._revoke()
             self._decisions.append(TurnEnded(answer))
 
     def _lost_the_floor(self, now: float) -> None:

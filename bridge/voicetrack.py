@@ -50,7 +50,9 @@ class VoiceTrack:
     def feed(self, probability: float, now: float, seconds: float) -> bool:
         """Take in one window that ended at ``now``; tell whether a voice has just begun."""
         settings = self._settings
-        if probability >= settings.speech_level:
+        # Speech mostly begins with a window or two that are half sure; they count once a sure one
+        # follows.
+        if probability >= settings.silence_level:
             if self.run == 0.0:
                 self.run_from = now - seconds
             self.stirs_until = now + STIR
@@ -62,7 +64,7 @@ class VoiceTrack:
                 self.last_at = now
             else:
                 self.settle(now)
-        elif self.run >= settings.min_speech:
+        elif self.run >= settings.min_speech and probability >= settings.speech_level:
             self.speaking = True
             self.last_at = now
             return True
