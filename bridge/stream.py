@@ -28,7 +28,7 @@ __all__ = ["MediaStream", "StreamSocket"]
 BAD_FRAMES = 50
 
 # Close codes, RFC 6455 §7.4.1.
-NORMAL, POLICY = 1000, 1008
+NORMAL, POLICY, INTERNAL_ERROR = 1000, 1008, 1011
 
 
 class StreamSocket(Protocol):

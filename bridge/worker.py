@@ -37,20 +37,22 @@ from bridge.callcontrol import (
     stream_parameters,
     streams_on_answer,
 )
-from bridge.conversation import Conversation, Listener
+from bridge.conversation import Conversation
 from bridge.decisions import Turn
 from bridge.errors import CallEnded, CommandError
 from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event
 from bridge.failures import where
 from bridge.hearing import Hearing
+from bridge.legreport import LegReport
 from bridge.logs import LegLogger, leg_logger
-from bridge.observer import Audience, CallObserver, CallSummary, TurnLatency
+from bridge.observer import CallObserver, CallSummary
 from bridge.pacer import Pacer
 from bridge.playout import Playout
 from bridge.recorder import CallRecorder, RecordingWriter
 from bridge.settings import Settings
 from bridge.speaking import Speaker
-from bridge.stream import MediaStream, StreamSocket
+from bridge.stream import INTERNAL_ERROR, NORMAL, POLICY, MediaStream, StreamSocket
+from bridge.streams import Streams
 from bridge.turns import TurnTaking
 from telnyx_media.codecs import Codec, make_codec
 from telnyx_media.errors import TelnyxMediaError
@@ -68,18 +70,17 @@ STREAM_WAIT = 10.0
 # asked for.  Its Call Control pages do not say whether it does; the caller hears silence meanwhile.
 RECONNECT_WAIT = 1.0
 
-# Seconds from asking for a stream again to its start.
+# Seconds from having asked for a stream again to its start.
 RESTART_WAIT = 5.0
-
-# How often in a row a stream may be lost before it has lasted STEADY seconds.
-RESTARTS = 1
-STEADY = 2.0
 
 # Seconds from the media stream's `stop` to the `call.hangup` that belongs to it; then we hang up.
 HANGUP_WAIT = 2.0
 
 # Seconds for everything of a leg to end.
 JOIN = 5.0
+
+# Seconds that a command may take with all its retries; a stream may start meanwhile.
+COMMAND_WAIT = 60.0
 
 # Seconds that a `call.answered` may be late, where it has to be waited for.
 ANSWERED_WAIT = 10.0
@@ -89,7 +90,7 @@ APOLOGY = "I'm sorry, something went wrong on our side. Goodbye."
 Agent = Callable[[Call], object]
 
 
-class CallWorker(Listener):
+class CallWorker:
     """One leg: its life, its threads, and the parts of the conversation wired together."""
 
     def __init__(
@@ -124,15 +125,14 @@ class CallWorker(Listener):
             observers: told what happens.
             recordings: writes the leg's recording, if it is to be recorded.
         """
-        self.info = info
         self.log: LegLogger = leg_logger(logger, info.tag)
+        self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
         self._settings = settings
         self._control = control
         self._agent = agent
         self._stream_url = stream_url
         self._on_ended = on_ended
         self._on_gone = on_gone
-        self._audience = Audience(observers, self.log)
         self._began = time.monotonic()
         self._group = ThreadGroup(info.tag, timeout=JOIN)
         self._recorder = None if recordings is None else _recorder(info, settings, recordings)
@@ -140,7 +140,7 @@ class CallWorker(Listener):
             TurnTaking.from_settings(settings),
             Playout.from_settings(settings, joinable=_outbound_codec(settings).joinable),
             pacer,
-            self,
+            self._report,
             tap=self._recorder,
         )
         self._hearing = Hearing(
@@ -163,16 +163,14 @@ class CallWorker(Listener):
         self._hangup_cause: str | None = None
         self._answered = False
         self._talking = False
-        self._stream: MediaStream | None = None
-        self._stream_since = 0.0
-        # When a stream has to be there; None while one is, or none is asked for.
-        self._stream_by: float | None = None
-        self._restarts = 0
-        self._streams = 0
-        self._sockets: set[MediaStream] = set()
-        self._bad_frames = 0
+        self._streams = Streams()
 
     # -- any thread -------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> CallInfo:
+        """The leg's facts, as they are known by now."""
+        return self._report.info
 
     def start(self) -> None:
         """Take the leg up; returns at once."""
@@ -211,22 +209,17 @@ class CallWorker(Listener):
                 self._life.notify_all()
         elif isinstance(payload, DtmfReceived):
             # The stream brings the same key, when there is one; both would make it two.
-            if self._stream is None:
+            if self._streams.current is None:
                 self.conversation.hear_digit(payload.digit)
         elif event.event_type in ("streaming.failed", "streaming.stopped"):
-            self._hurry()
-
-    def _hurry(self) -> None:
-        """Do not wait any longer for a stream that Telnyx says will not come."""
-        with self._life:
-            if self._stream is None and self._stream_by is not None:
-                self._stream_by = time.monotonic()
-                self._life.notify_all()
+            with self._life:
+                if self._streams.hurry(time.monotonic()):
+                    self._life.notify_all()
 
     # -- leg-main ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._audience.tell(lambda observer: observer.on_begin(self.info))
+        self._report.began()
         try:
             self._answer()
             self._stand_by()
@@ -240,64 +233,72 @@ class CallWorker(Listener):
             self.log.error("leg failed: %s", where(error))
             raise
         finally:
-            self._wind_up()
+            try:
+                self._wind_up()
+            finally:
+                self._on_gone(self)
 
     def _answer(self) -> None:
         """Answer an inbound leg, and have its media stream opened."""
         key, settings = self.info.call_control_id, self._settings
         if self.info.direction == "outbound":
             self._expect_stream(STREAM_WAIT)
-            return
-        if streams_on_answer(settings):
-            self._expect_stream(STREAM_WAIT)
+        elif streams_on_answer(settings):
+            # The stream may start, or fail, before the command has been answered.
+            self._expect_stream(COMMAND_WAIT)
             url = self._stream_url()
             self._control.answer(key, **stream_parameters(settings, url, command="answer"))
-            return
-        self._control.answer(key)
-        with self._life:
-            self._life.wait_for(lambda: self._answered or self._reason is not None, ANSWERED_WAIT)
-            if self._reason is not None:
-                return
-        self._start_stream(STREAM_WAIT)
+            self._expect_stream(STREAM_WAIT)
+        else:
+            self._control.answer(key)
+            with self._life:
+                self._life.wait_for(lambda: self._answered or self._ending, ANSWERED_WAIT)
+            if not self._ending:
+                self._start_stream()
+                self._expect_stream(STREAM_WAIT)
 
     def _expect_stream(self, wait: float) -> None:
         with self._life:
-            if self._stream is None:
-                self._stream_by = time.monotonic() + wait
+            self._streams.expect(time.monotonic() + wait)
 
-    def _start_stream(self, wait: float) -> None:
-        self._expect_stream(wait)
+    def _start_stream(self) -> None:
+        self._expect_stream(COMMAND_WAIT)
         url = self._stream_url()
         parameters = stream_parameters(self._settings, url, command="streaming_start")
         self._control.streaming_start(self.info.call_control_id, **parameters)
+
+    @property
+    def _ending(self) -> bool:
+        return self._reason is not None
 
     def _stand_by(self) -> None:
         """Stay until the leg ends; ask again for a stream that does not come, or not back."""
         while True:
             with self._life:
-                if self._reason is not None:
+                if self._ending:
                     return
-                left = None if self._stream_by is None else self._stream_by - time.monotonic()
-                if left is None or left > 0:
-                    self._life.wait(left)
+                now = time.monotonic()
+                due = self._streams.due
+                if due is None or due > now:
+                    self._life.wait(None if due is None else due - now)
                     continue
-                again = self._restarts < RESTARTS
-                self._restarts += 1
-                unstarted = [stream for stream in self._sockets if not stream.started]
+                again = self._streams.restart(now + COMMAND_WAIT)
+                unstarted = [stream for stream in self._streams.open if not stream.started]
             for stream in unstarted:
-                stream.socket.close(1008, "no start frame")
+                stream.socket.close(POLICY, "no start frame")
             if not again:
                 self.end("media lost")
                 return
             self.log.info("asked for the media stream again")
-            self._start_stream(RESTART_WAIT)
+            self._start_stream()
+            self._expect_stream(RESTART_WAIT)
 
     def _wind_up(self) -> None:
         """End what is left of the leg, in order, within one deadline."""
         deadline = Deadline(JOIN)
         self.end("failed")
         self._on_ended(self)
-        ours = self._reason not in ("caller",)
+        ours = self._reason != "caller"
         if ours:
             self._hang_up()
         self._hearing.close()
@@ -305,16 +306,15 @@ class CallWorker(Listener):
         if self._recorder is not None:
             self._recorder.close()
         with self._life:
-            sockets = list(self._sockets)
-        for stream in sockets:
-            stream.socket.close(1000)
+            streams = list(self._streams.open)
+        for stream in streams:
+            stream.socket.close(NORMAL)
         if not ours:
             self._await_hangup()
         with self._life:
-            self._life.wait_for(lambda: not self._sockets, deadline.remaining())
+            self._life.wait_for(lambda: not self._streams.open, deadline.remaining())
         self._group.join(deadline.remaining())
-        self._summarise()
-        self._on_gone(self)
+        self._report.ended(self._summary())
 
     def _await_hangup(self) -> None:
         """Wait for the webhook that goes with a stream that Telnyx stopped; then hang up."""
@@ -330,9 +330,9 @@ class CallWorker(Listener):
         except CommandError as error:
             self.log.warning("could not hang up: %s", error)
 
-    def _summarise(self) -> None:
+    def _summary(self) -> CallSummary:
         counts = self.conversation.counts
-        summary = CallSummary(
+        return CallSummary(
             reason=self._reason or "",
             hangup_cause=self._hangup_cause or "",
             duration=time.monotonic() - self._began,
@@ -340,25 +340,14 @@ class CallWorker(Listener):
             replies=counts.replies,
             barge_ins=counts.barge_ins,
             false_alarms=counts.false_alarms,
-            streams=self._streams,
+            streams=self._streams.started,
             packets=self._hearing.packets,
             lost_packets=self._hearing.lost,
             late_packets=self._hearing.late,
-            bad_frames=self._bad_frames,
+            bad_frames=self._streams.bad_frames,
             abandoned=tuple(self._group.abandoned),
             recording=self._recorder.path if self._recorder is not None else None,
         )
-        self.log.info(
-            "leg ended: %s, %.1f s, %d turns, %d replies, %d barge-ins, %d packets, %d lost",
-            summary.reason,
-            summary.duration,
-            summary.turns,
-            summary.replies,
-            summary.barge_ins,
-            summary.packets,
-            summary.lost_packets,
-        )
-        self._audience.tell(lambda observer: observer.on_end(self.info, summary))
 
     # -- leg-recv ---------------------------------------------------------------------------------
 
@@ -372,12 +361,15 @@ class CallWorker(Listener):
         name, thread.name = thread.name, f"leg-recv/{self.info.tag}"[:15]
         stream = MediaStream(socket, self, self.log)
         with self._life:
-            if self._reason is not None:
-                socket.close(1000)
-            self._sockets.add(stream)
+            if self._ending:
+                socket.close(NORMAL)
+            self._streams.open.add(stream)
         try:
             closed = stream.read()
             self.log.debug("media socket closed: %s", closed)
+        except Exception as error:  # noqa: BLE001 - the top of the request's thread, as it were
+            self.log.error("reading the media stream failed: %s", where(error))
+            socket.close(INTERNAL_ERROR)
         finally:
             thread.name = name
             lost = self._stream_closed(stream)
@@ -388,17 +380,11 @@ class CallWorker(Listener):
         if stream.current:
             self._hearing.flush()
         with self._life:
-            self._sockets.discard(stream)
-            self._bad_frames += stream.bad_frames
-            current = self._stream is stream
-            lost = not stream.stopped and self._reason is None
-            if current:
-                self._stream = None
-                now = time.monotonic()
-                if now - self._stream_since > STEADY:
-                    self._restarts = 0
-                if lost:
-                    self._stream_by = now + min(RECONNECT_WAIT, self._settings.grace_seconds)
+            now = time.monotonic()
+            current = self._streams.close(stream, now)
+            lost = not stream.stopped and not self._ending
+            if current and lost:
+                self._streams.expect(now + min(RECONNECT_WAIT, self._settings.grace_seconds))
             self._life.notify_all()
         if current and lost:
             self.log.warning("media socket lost; waiting for it to come back")
@@ -415,28 +401,20 @@ class CallWorker(Listener):
             self.log.error("refused a media stream: %s", error)
             self.end("codec")
             return False
-        media_format = start.media_format
-        self.info = dataclasses.replace(
-            self.info, codec=media_format.encoding, sample_rate=media_format.sample_rate
-        )
         with self._life:
-            if self._reason is not None:
+            if self._ending:
                 return False
-            before, self._stream = self._stream, stream
-            if before is not None:
-                before.current = False
-            stream.current = True
-            self._stream_by = None
-            self._stream_since = time.monotonic()
-            self._streams += 1
+            before = self._streams.start(stream, time.monotonic())
             begin, self._talking = not self._talking, True
         self.conversation.connect(stream.socket)
         if before is not None:
-            before.socket.close(1000, "superseded")
-        self.log.info(
-            "media stream started: %s at %d Hz", media_format.encoding, media_format.sample_rate
+            before.socket.close(NORMAL, "superseded")
+        media_format = start.media_format
+        self._report.stream_started(
+            dataclasses.replace(
+                self.info, codec=media_format.encoding, sample_rate=media_format.sample_rate
+            )
         )
-        self._audience.tell(lambda observer: observer.on_media(self.info))
         if begin:
             self._group.spawn("agent", self._talk)
         return True
@@ -472,10 +450,8 @@ class CallWorker(Listener):
             self.end("agent")
 
     def _apologise(self, error: BaseException) -> None:
-        """Log what the agent raised, say that something went wrong, and end the call."""
-        # Not the message, and no traceback: either may hold what was said.
-        self.log.error("agent failed: %s", where(error))
-        self._audience.tell(lambda observer: observer.on_agent_error(self.info, error))
+        """Say that something went wrong, and end the call."""
+        self._report.agent_failed(error)
         try:
             if not self.ended:
                 self._speaker.speak(APOLOGY, interruptible=False)
@@ -507,32 +483,6 @@ class CallWorker(Listener):
     def leave(self) -> None:
         """Hang up; see :meth:`bridge.call.Call.hangup`."""
         self.end("agent")
-
-    # -- told by the conversation -----------------------------------------------------------------
-
-    def speech_paused(self) -> None:
-        """The caller fell silent: the recogniser may hurry."""
-        self._hearing.finalize()
-
-    def turn_ended(self, turn: Turn, latency: TurnLatency) -> None:
-        """The caller's turn is complete."""
-        self._audience.tell(lambda observer: observer.on_turn(self.info, turn, latency))
-
-    def reply_ended(self, reply: Reply, latency: TurnLatency) -> None:
-        """A reply is over."""
-        self._audience.tell(lambda observer: observer.on_reply(self.info, reply, latency))
-
-    def barged_in(self, delay: float) -> None:
-        """The caller broke in."""
-        self._audience.tell(lambda observer: observer.on_barge_in(self.info, delay))
-
-    def false_alarm(self) -> None:
-        """A paused reply goes on."""
-        self._audience.tell(lambda observer: observer.on_false_alarm(self.info))
-
-    def pump_failed(self, error: Exception) -> None:
-        """Sending raised what it should not."""
-        self.log.error("sending audio failed: %s", where(error))
 
 
 def _outbound_codec(settings: Settings) -> Codec:

@@ -1,0 +1,104 @@
+"""Tell the world what happened on a leg: its observers, and one line in the log at its end.
+
+Threads: whichever the thing happened on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bridge.call import CallInfo, Reply
+from bridge.conversation import Listener
+from bridge.decisions import Turn
+from bridge.failures import where
+from bridge.logs import LegLogger
+from bridge.observer import Audience, CallObserver, CallSummary, TurnLatency
+
+__all__ = ["LegReport"]
+
+
+class LegReport(Listener):
+    """What a leg reports to.
+
+    Attributes:
+        info: the leg's facts, as they are known by now.
+        log: the leg's log.
+    """
+
+    def __init__(
+        self,
+        info: CallInfo,
+        log: LegLogger,
+        observers: Sequence[CallObserver],
+        hurry: Callable[[], None],
+    ) -> None:
+        """Begin.
+
+        Args:
+            info: the leg's facts.
+            log: the leg's log.
+            observers: told what happens.
+            hurry: called when the caller falls silent, so that the recogniser may be asked.
+        """
+        self.info = info
+        self.log = log
+        self._audience = Audience(observers, log)
+        self._hurry = hurry
+
+    # -- the leg ----------------------------------------------------------------------------------
+
+    def began(self) -> None:
+        """The leg was taken up."""
+        self._audience.tell(lambda observer: observer.on_begin(self.info))
+
+    def stream_started(self, info: CallInfo) -> None:
+        """A media stream started; ``info`` has its codec."""
+        self.info = info
+        self.log.info("media stream started: %s at %d Hz", info.codec, info.sample_rate)
+        self._audience.tell(lambda observer: observer.on_media(info))
+
+    def agent_failed(self, error: BaseException) -> None:
+        """The agent raised."""
+        # Not the message, and no traceback: either may hold what was said.
+        self.log.error("agent failed: %s", where(error))
+        self._audience.tell(lambda observer: observer.on_agent_error(self.info, error))
+
+    def ended(self, summary: CallSummary) -> None:
+        """The leg is over."""
+        self.log.info(
+            "leg ended: %s, %.1f s, %d turns, %d replies, %d barge-ins, %d packets, %d lost",
+            summary.reason,
+            summary.duration,
+            summary.turns,
+            summary.replies,
+            summary.barge_ins,
+            summary.packets,
+            summary.lost_packets,
+        )
+        self._audience.tell(lambda observer: observer.on_end(self.info, summary))
+
+    # -- the conversation -------------------------------------------------------------------------
+
+    def speech_paused(self) -> None:
+        """The caller fell silent: the recogniser may hurry."""
+        self._hurry()
+
+    def turn_ended(self, turn: Turn, latency: TurnLatency) -> None:
+        """The caller's turn is complete."""
+        self._audience.tell(lambda observer: observer.on_turn(self.info, turn, latency))
+
+    def reply_ended(self, reply: Reply, latency: TurnLatency) -> None:
+        """A reply is over."""
+        self._audience.tell(lambda observer: observer.on_reply(self.info, reply, latency))
+
+    def barged_in(self, delay: float) -> None:
+        """The caller broke in."""
+        self._audience.tell(lambda observer: observer.on_barge_in(self.info, delay))
+
+    def false_alarm(self) -> None:
+        """A paused reply goes on."""
+        self._audience.tell(lambda observer: observer.on_false_alarm(self.info))
+
+    def pump_failed(self, error: Exception) -> None:
+        """Sending raised what it should not."""
+        self.log.error("sending audio failed: %s", where(error))
