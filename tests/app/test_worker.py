@@ -15,6 +15,8 @@ from bridge.errors import CallEnded
 from bridge.simulator import Behaviour, SimulatedCall
 from bridge.simulator.speakers import ToneSpeaker
 from bridge.simulator.synthesis import SynthesisService
+from bridge.simulator.transcription import TranscriptionService
+from telnyx_media.errors import TelnyxMediaError
 from tests.app.phone import Phone, phone_line
 from tests.loopback import PATIENCE
 
@@ -466,11 +468,55 @@ def test_a_broken_observer_changes_nothing(caplog: pytest.LogCaptureFixture) -> 
     assert sum(seconds for _, seconds in call.media) > 0.2
 
 
-def test_the_voice_may_fail(caplog: pytest.LogCaptureFixture) -> None:
-    """When nothing can be synthesised the agent is told, and the call is hung up without words."""
-    from bridge.simulator.synthesis import SynthesisFault
-    from telnyx_media.errors import TelnyxMediaError
+def test_packets_out_of_order_are_put_in_order() -> None:
+    """Frames that overtake each other lose nothing."""
+    with phone_line(Agent("turns"), texts=["all of it"]) as phone:
+        phone.simulator.faults.swap_media = 7
+        call = phone.call({"play": phone.speech, "when": "now"})
+        phone.seen.wait_for(lambda: phone.seen.turns)
+        call.hang_up()
+        summary = phone.seen.summary()
+    assert summary.packets > 50
+    assert (summary.lost_packets, summary.late_packets) == (0, 0)
 
+
+def test_packets_that_are_lost_are_silence() -> None:
+    """The recogniser's clock keeps time over lost frames, which are counted."""
+    with phone_line(Agent("turns"), texts=["most of it"]) as phone:
+        phone.simulator.faults.lose_media = 10
+        call = phone.call({"play": phone.speech, "when": "now"})
+        phone.seen.wait_for(lambda: phone.seen.turns)
+        call.hang_up()
+        summary = phone.seen.summary()
+        [session] = phone.simulator.transcription.sessions
+    assert summary.lost_packets >= 5
+    expected = (summary.packets + summary.lost_packets) * 0.02
+    assert session.audio_seconds == pytest.approx(expected, abs=0.3)
+
+
+def test_the_recogniser_may_fail() -> None:
+    """An agent that listens to a recogniser that is gone is told, and the caller hears why not."""
+    errors: list[BaseException] = []
+
+    def agent(call: Call) -> None:
+        try:
+            call.listen()
+        except TelnyxMediaError as error:
+            errors.append(error)
+            raise
+
+    transcription = TranscriptionService(api_key="another key")
+    with phone_line(agent, transcription=transcription) as phone:
+        call = phone.call()
+        call.wait(4 * PATIENCE)
+        assert phone.seen.summary().reason == "agent failed"
+        [(reply, _)] = phone.seen.replies
+    assert len(errors) == 1
+    assert reply.heard.startswith("I'm sorry")
+
+
+def test_the_voice_may_fail() -> None:
+    """When nothing can be synthesised the agent is told, and the call is hung up without words."""
     errors: list[BaseException] = []
 
     def agent(call: Call) -> None:
@@ -482,7 +528,6 @@ def test_the_voice_may_fail(caplog: pytest.LogCaptureFixture) -> None:
 
     synthesis = SynthesisService(make_speaker=ToneSpeaker)
     synthesis.refused_voices = frozenset({"Telnyx.NaturalHD.astra"})
-    assert SynthesisFault is not None
     with phone_line(agent, synthesis=synthesis) as phone:
         call = phone.call()
         call.wait(4 * PATIENCE)
