@@ -13,7 +13,6 @@ from bridge.server import (  # noqa: F401 - gunicorn finds its hooks here
     post_fork,
     post_worker_init,
     worker_exit,
-    worker_int,
 )
 from bridge.settings import TO_TAKE_CALLS, Settings
 

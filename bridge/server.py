@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from queue import SimpleQueue
 from types import FrameType
@@ -112,14 +112,41 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Drain on SIGTERM from now on."""
+    """Drain on SIGTERM from now on, and end only once on SIGINT and SIGQUIT."""
     bridge = getattr(worker.wsgi, "extensions", {}).get("bridge")
     if bridge is not None:
         _drains[os.getpid()] = _Drain(bridge, worker)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, _end_once(signal.getsignal(number)))
 
 
-def worker_int(worker: Worker) -> None:
-    """Hear no second signal: Ctrl-C reaches the worker directly, and again from its master."""
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """End what is left: a process lives as long as its request threads, and a call holds one."""
+    _hear_no_more()
+    drain = _drains.pop(os.getpid(), None)
+    if drain is not None:
+        drain.end()
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+def _end_once(handler: object) -> Callable[[int, FrameType | None], None]:
+    """Wrap a signal's handler so that no other signal interrupts it.
+
+    Ctrl-C reaches a worker as SIGINT and, from its master, as SIGQUIT.  gunicorn's handler shuts
+    its thread pool down under a lock, and a second one inside it waits for that lock for ever.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        _hear_no_more()
+        if callable(handler):
+            handler(number, frame)
+
+    return end
+
+
+def _hear_no_more() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         # Not SIG_IGN: Python complains, with a traceback, of a signal that is on its way by then.
         signal.signal(number, _hear_nothing)
@@ -127,11 +154,3 @@ def worker_int(worker: Worker) -> None:
 
 def _hear_nothing(number: int, frame: FrameType | None) -> None:
     """Let a signal pass."""
-
-
-def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """End what is left: a process lives as long as its request threads, and a call holds one."""
-    worker_int(worker)
-    drain = _drains.pop(os.getpid(), None)
-    if drain is not None:
-        drain.end()

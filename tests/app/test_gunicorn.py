@@ -198,10 +198,14 @@ def test_nobody_waits_for_a_call_for_ever(telnyx: ScriptedHttp, tmp_path: Path) 
 
 
 def test_the_keyboard_ends_it_and_its_calls(server: Gunicorn, telnyx: ScriptedHttp) -> None:
-    """Ctrl-C reaches every process of the group, and the worker twice."""
+    """Ctrl-C reaches every process of the group, and the worker twice, the second within the first.
+
+    gunicorn's own handler would wait for itself.
+    """
     post(server.url, event("call.initiated", direction="incoming"))
     wait_until(lambda: "answer" in commands(telnyx))
     os.killpg(server.process.pid, signal.SIGINT)
+    os.killpg(server.process.pid, signal.SIGQUIT)
     assert server.process.wait(PATIENCE * 2) == 0
     assert "hangup" in commands(telnyx)
     assert "Traceback" not in server.output
