@@ -10,14 +10,14 @@ Threads: the agent's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from bridge.decisions import Turn
 from bridge.errors import CallEnded
 
-__all__ = ["Call", "CallInfo", "Remark", "Reply", "Turn"]
+__all__ = ["Agent", "Call", "CallInfo", "Remark", "Reply", "Turn"]
 
 
 @dataclass(frozen=True)
@@ -208,13 +208,14 @@ class Call:
             CallEnded: the call is over.
             TelnyxMediaError: nothing could be synthesised or transcribed.
         """
-        words = prompt if isinstance(prompt, str) else list(prompt)
-        for attempt in range(max(1, attempts)):
-            again = reprompt if attempt and reprompt is not None else words
-            self.say(again, interruptible=interruptible)
+        words: str | Iterable[str] = prompt
+        for _ in range(max(1, attempts)):
+            reply = self.say(words, interruptible=interruptible)
             turn = self.listen(timeout)
             if turn is not None:
                 return turn
+            # An iterator has been used up by now.
+            words = reply.text if reprompt is None else reprompt
         return Turn()
 
     def turns(self) -> Iterator[Turn]:
@@ -234,3 +235,7 @@ class Call:
     def hangup(self) -> None:
         """End the call; return at once.  Every later method raises ``CallEnded``."""
         self._line.leave()
+
+
+Agent = Callable[[Call], object]
+"""A function that is called once per phone call, with the call."""

@@ -428,7 +428,7 @@ class Conversation:
     def abandon(self, speech: Speech) -> None:
         """End a reply whose text could not be made: its iterator raised."""
         with self._locked() as now:
-            if not speech.over:
+            if self._speech is speech:
                 self._turns.agent_stopped(now)
                 self._abandon(now)
 
@@ -473,8 +473,8 @@ class Conversation:
     def end_audio(self, speech: Speech, error: Exception | None = None) -> None:
         """Note that no more audio comes; what there is is played before the agent is told."""
         with self._locked() as now:
-            if not speech.over:
-                speech.error = error
+            speech.error = error
+            if self._speech is speech:
                 self._playout.end()
                 self._check_finished(now)
                 self._arm(now)

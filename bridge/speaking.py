@@ -46,6 +46,7 @@ class Voice:
     ) -> None:
         self.speech = Speech()
         self.opened_at = time.monotonic()
+        self.ended = False
         self._conversation = conversation
         self._codec = codec
         self._frames = Packetizer(2 * round(codec.sample_rate * PACKET))
@@ -90,6 +91,7 @@ class Voice:
             self._conversation.end_segment(self.speech, segment)
 
     def _end(self, error: Exception | None) -> None:
+        self.ended = True
         self._conversation.end_audio(self.speech, error)
 
 
@@ -199,7 +201,7 @@ class Speaker:
 
 
 def _fresh(voice: Voice) -> bool:
-    return time.monotonic() - voice.opened_at < WARM_FOR
+    return not voice.ended and time.monotonic() - voice.opened_at < WARM_FOR
 
 
 def _close(iterator: object) -> None:

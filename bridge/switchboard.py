@@ -20,11 +20,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from bridge.call import Call, CallInfo
+from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
 from bridge.errors import CommandError, SettingsError
 from bridge.events import CallHangup, CallInitiated, Event
@@ -39,11 +39,9 @@ from telnyx_media.sync.threads import Deadline
 from telnyx_media.sync.tts import TextToSpeech
 from telnyx_media.vad import VoiceDetector
 
-__all__ = ["Agent", "Switchboard"]
+__all__ = ["Switchboard"]
 
 logger = logging.getLogger(__name__)
-
-Agent = Callable[[Call], object]
 
 
 class Switchboard:

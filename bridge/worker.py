@@ -28,9 +28,10 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from bridge.call import Call, CallInfo, Remark, Reply
+from bridge.agentrun import AgentRun
+from bridge.call import Agent, CallInfo
 from bridge.callcontrol import (
     CallControl,
     is_call_ended,
@@ -38,8 +39,7 @@ from bridge.callcontrol import (
     streams_on_answer,
 )
 from bridge.conversation import Conversation
-from bridge.decisions import Turn
-from bridge.errors import CallEnded, CommandError
+from bridge.errors import CommandError
 from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event
 from bridge.failures import where
 from bridge.hearing import Hearing
@@ -85,10 +85,6 @@ COMMAND_WAIT = 60.0
 # Seconds that a `call.answered` may be late, where it has to be waited for.
 ANSWERED_WAIT = 10.0
 
-APOLOGY = "I'm sorry, something went wrong on our side. Goodbye."
-
-Agent = Callable[[Call], object]
-
 
 class CallWorker:
     """One leg: its life, its threads, and the parts of the conversation wired together."""
@@ -129,7 +125,6 @@ class CallWorker:
         self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
         self._settings = settings
         self._control = control
-        self._agent = agent
         self._stream_url = stream_url
         self._on_ended = on_ended
         self._on_gone = on_gone
@@ -157,6 +152,7 @@ class CallWorker:
             language=settings.language,
             tag=info.tag,
         )
+        self._run_agent = AgentRun(agent, self.conversation, self._speaker, self._report, self.end)
         # Guards everything below; leg-main waits on it.
         self._life = threading.Condition()
         self._reason: str | None = None
@@ -416,7 +412,7 @@ class CallWorker:
             )
         )
         if begin:
-            self._group.spawn("agent", self._talk)
+            self._group.spawn("agent", self._run_agent.run)
         return True
 
     def stream_media(self, media: Media) -> None:
@@ -434,55 +430,6 @@ class CallWorker:
     def stream_stopped(self, stream: MediaStream) -> None:
         """Telnyx ended the stream: the caller has hung up, as the webhook will say too."""
         self.end("caller")
-
-    # -- the agent's thread -----------------------------------------------------------------------
-
-    def _talk(self) -> None:
-        call = Call(self)
-        try:
-            self._speaker.warm_up()
-            self._agent(call)
-        except CallEnded:
-            self.end("agent")
-        except BaseException as error:  # noqa: BLE001 - the top of the user's thread
-            self._apologise(error)
-        else:
-            self.end("agent")
-
-    def _apologise(self, error: BaseException) -> None:
-        """Say that something went wrong, and end the call."""
-        self._report.agent_failed(error)
-        try:
-            if not self.ended:
-                self._speaker.speak(APOLOGY, interruptible=False)
-        except CallEnded:
-            pass
-        except TelnyxMediaError as failure:
-            self.log.error("could not apologise to the caller: %s", failure)
-        finally:
-            self.end("agent failed")
-
-    @property
-    def history(self) -> tuple[Remark, ...]:
-        """What was said and heard so far."""
-        return self.conversation.history
-
-    @property
-    def ended(self) -> bool:
-        """Whether the call is over."""
-        return self.conversation.ended
-
-    def speak(self, text: str | Iterable[str], *, interruptible: bool) -> Reply:
-        """Say it; see :meth:`bridge.call.Call.say`."""
-        return self._speaker.speak(text, interruptible=interruptible)
-
-    def hear(self, timeout: float | None) -> Turn | None:
-        """Wait for a turn; see :meth:`bridge.call.Call.listen`."""
-        return self.conversation.hear(timeout, self._speaker.warm_up)
-
-    def leave(self) -> None:
-        """Hang up; see :meth:`bridge.call.Call.hangup`."""
-        self.end("agent")
 
 
 def _outbound_codec(settings: Settings) -> Codec:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from bridge.call import Call
+from bridge.call import Agent
 from bridge.errors import AgentError
 
 __all__ = ["Agent", "load_agent"]
-
-Agent = Callable[[Call], object]
-"""A function that is called once per phone call, with the call."""
 
 
 def load_agent(name: str) -> Agent:

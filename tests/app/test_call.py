@@ -182,6 +182,25 @@ def test_an_iterator_that_raises_ends_the_reply_and_not_more() -> None:
     assert replies == [Reply("Another one.", "Another one.")]
 
 
+def test_one_reply_at_a_time() -> None:
+    """An iterator that speaks itself is told that it may not; the call goes on."""
+    replies: list[Reply] = []
+
+    def agent(call: Call) -> None:
+        def words() -> Iterator[str]:
+            yield "The outer words. "
+            with pytest.raises(RuntimeError, match="a reply is being spoken"):
+                call.say("The inner words.")
+
+        replies.append(call.say(words()))
+
+    with phone_line(agent) as phone:
+        call = phone.call()
+        call.wait(4 * PATIENCE)
+        assert phone.seen.errors == []
+    assert [reply.heard for reply in replies] == ["The outer words."]
+
+
 def test_nothing_to_say_is_said_at_once() -> None:
     """Empty texts cost no time and no error."""
     replies: list[Reply] = []
@@ -224,14 +243,15 @@ def test_asking_asks_again() -> None:
     answers: list[Turn] = []
 
     def agent(call: Call) -> None:
-        answers.append(call.ask("Well?", timeout=0.2, attempts=2, reprompt="Still there?"))
+        answers.append(call.ask("Well?", timeout=0.2, reprompt="Still there?"))
+        answers.append(call.ask(iter(["So", "?"]), timeout=0.2))
 
     with phone_line(agent) as phone:
         call = phone.call()
         call.wait(4 * PATIENCE)
         said = [reply.text for reply, _ in phone.seen.replies]
-    assert said == ["Well?", "Still there?"]
-    assert answers == [Turn()]
+    assert said == ["Well?", "Still there?", "So?", "So?"]
+    assert answers == [Turn(), Turn()]
 
 
 def test_asking_gets_the_answer() -> None:
