@@ -68,6 +68,7 @@ LAYERS: list[set[str]] = [
     {"bridge.webhooks", "bridge.media", "bridge.dashboard", "bridge.server"},
     {"bridge.switchboard"},
     {"bridge.worker"},
+    {"bridge.agentrun"},
     {"bridge.legreport", "bridge.speaking"},
     {"bridge.conversation", "bridge.streams"},
     # What waits, each for one thing.
