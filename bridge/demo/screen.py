@@ -26,7 +26,7 @@ class Screen:
 
     def begin(self, script: Script, codec: str) -> None:
         """Say what will happen."""
-        self._console.print(f"[bold]{script.title.capitalize()}[/], over {codec}")
+        self._console.print(f"[bold]{script.title[0].upper()}{script.title[1:]}[/], over {codec}")
 
     def step(self, text: str) -> None:
         """Say what is being done."""
