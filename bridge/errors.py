@@ -81,5 +81,35 @@ class RecordsError(BridgeError):
         super().__init__(message)
 
 
+class StorageError(BridgeError):
+    """A recording cannot be kept, read or deleted; the message names no key and no address."""
+
+
 class CallEnded(BridgeError):
     """The call is over; raised by every blocking method of a call but ``turns()``."""
+
+
+class AudioUnreadable(BridgeError):
+    """A file or address that holds no audio, or is not there; the message has no address."""
+
+
+class ConnectFailed(BridgeError):
+    """Somebody else could not be brought to the call; the call itself goes on.
+
+    Attributes:
+        cause: Telnyx's word for it where it gave one (``"user_busy"``, ``"no_answer"``,
+            ``"call_rejected"``, ``"not_found"``, ``"timeout"``), else ``"refused"`` for a command
+            that was refused, ``"media"`` for a leg that could not be heard.
+    """
+
+    def __init__(self, what: str, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"{what}: {cause.replace('_', ' ')}")
+
+
+class DialFailed(ConnectFailed):
+    """Nobody could be reached at a number that was dialled."""
+
+
+class TransferFailed(ConnectFailed):
+    """A call could not be handed over."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bridge.decisions import Turn
     from bridge.events import Event
 
-__all__ = ["Audience", "CallObserver", "CallSummary", "TurnLatency"]
+__all__ = ["Audience", "CallObserver", "CallSummary", "Recording", "TurnLatency"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,23 @@ class TurnLatency:
 
 
 @dataclass(frozen=True)
+class Recording:
+    """A recording that is complete.
+
+    Attributes:
+        location: its name in the recordings directory, or its storage URL.
+        began_at: when the first of its audio was heard, in Unix seconds.
+        seconds: how long it is.
+        channels: 2, the caller left and the agent right.
+    """
+
+    location: str
+    began_at: float
+    seconds: float
+    channels: int = 2
+
+
+@dataclass(frozen=True)
 class CallSummary:
     """A call that is over.
 
@@ -70,6 +87,8 @@ class CallSummary:
         lost_packets: inbound packets that never came.
         late_packets: inbound packets that came too late.
         bad_frames: media-stream frames that could not be parsed.
+        stt_reconnects: connections to the recogniser that replaced a lost one.
+        stt_dropped: seconds of the caller's audio that never reached the recogniser.
         abandoned: names of threads that did not end in time.
         recording: the file of the call's recording, if there is one; it may still be written.
     """
@@ -86,6 +105,8 @@ class CallSummary:
     lost_packets: int = 0
     late_packets: int = 0
     bad_frames: int = 0
+    stt_reconnects: int = 0
+    stt_dropped: float = 0.0
     abandoned: tuple[str, ...] = ()
     recording: Path | None = None
 
@@ -95,6 +116,9 @@ class CallObserver:
 
     def on_event(self, event: Event) -> None:
         """A verified webhook event came, of whichever leg, once."""
+
+    def on_refuse(self, info: CallInfo, why: str) -> None:
+        """A call was not taken: ``"stopping"``, ``"all lines are busy"``."""
 
     def on_begin(self, info: CallInfo) -> None:
         """A leg began: ``call.initiated`` was taken up."""
@@ -119,6 +143,9 @@ class CallObserver:
 
     def on_end(self, info: CallInfo, summary: CallSummary) -> None:
         """The leg is over, its threads are joined."""
+
+    def on_recording(self, info: CallInfo, recording: Recording) -> None:
+        """A recording of the leg is complete; mostly after ``on_end``, on the recorder's thread."""
 
 
 class Audience:

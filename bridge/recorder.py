@@ -9,7 +9,8 @@ put audio into memory; a disk that hangs costs the recording and never the call.
 
 Rules of this module:
 
-1. The file grows as ``NAME.wav.part`` and gets its name when it is complete.
+1. The file grows as ``NAME.wav.part`` and gets its name when it is complete; then its call is told,
+   and it is brought to where it is kept for good.
 2. What the disk does not take in time is dropped and the recording given up, with one log line.
 """
 
@@ -23,6 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from bridge.observer import Recording
+from bridge.storage import DirectoryStorage, Storage
+from bridge.uploads import Uploads
 from telnyx_media.codecs import Codec
 from telnyx_media.pcm import Resampler, stereo, wav_header
 from telnyx_media.sync.threads import BoundedQueue, QueueClosed, ThreadGroup
@@ -48,31 +52,36 @@ LIMIT = 2000
 class RecordingWriter:
     """Writes the recordings of a process; use it as a ``with`` block, or call :meth:`close`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, place: Path | Storage) -> None:
         """Prepare; the directory is made and the thread started with the first recording.
 
         Args:
-            directory: where the recordings go.
+            place: where the recordings go, a directory or a storage.
         """
-        self.directory = directory
+        self._storage = DirectoryStorage(place) if isinstance(place, Path) else place
+        self.directory = self._storage.directory
+        self._uploads = Uploads(self._storage) if self._storage.remote else None
         self._queue: BoundedQueue[tuple[_File, bytes | None]] = BoundedQueue(LIMIT)
         self._group = ThreadGroup("bridge")
         # Guards _started.
         self._lock = threading.Lock()
         self._started = False
 
-    def begin(self, name: str, sample_rate: int) -> _File:
+    def begin(
+        self, name: str, sample_rate: int, on_saved: Callable[[Recording], object] | None = None
+    ) -> _File:
         """Begin a recording; never waits.
 
         Args:
             name: of the file, without its ending.
             sample_rate: of the audio, in hertz.
+            on_saved: called on the recorder's thread when the recording is complete.
         """
         with self._lock:
             if not self._started:
                 self._started = True
                 self._group.spawn("recorder", self._run)
-        return _File(self.directory / f"{name}.wav", sample_rate)
+        return _File(self.directory / f"{name}.wav", sample_rate, on_saved)
 
     def write(self, file: _File, audio: bytes | None) -> None:
         """Append stereo audio to a recording, or complete it with ``None``; never waits."""
@@ -87,6 +96,18 @@ class RecordingWriter:
         """Write what waits, and end; may be called twice."""
         self._queue.close()
         self._group.join(timeout)
+        if self._uploads is not None:
+            self._uploads.close(timeout)
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of audio wait for the disk."""
+        return len(self._queue)
+
+    @property
+    def uploads(self) -> int:
+        """How many complete recordings are not where they are kept yet."""
+        return 0 if self._uploads is None else self._uploads.waiting
 
     def __enter__(self) -> RecordingWriter:
         return self
@@ -111,16 +132,33 @@ class RecordingWriter:
             if audio is None or file.failed:
                 file.leave()
                 open_files.discard(file)
+                if not file.failed:
+                    self._saved(file)
         for file in open_files:
             file.leave()
+
+    def _saved(self, file: _File) -> None:
+        """Tell whom it concerns where a recording is, and bring it there."""
+        if file.on_saved is not None:
+            location = self._storage.locate(file.path.name)
+            file.on_saved(Recording(location, file.began_at, file.seconds))
+        if self._uploads is not None:
+            self._uploads.add(file.path)
 
 
 class _File:
     """One WAV file; touched by the writer's thread only, but for its making."""
 
-    def __init__(self, path: Path, sample_rate: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        on_saved: Callable[[Recording], object] | None = None,
+    ) -> None:
         self.path = path
         self.failed = False
+        self.on_saved = on_saved
+        self.began_at = time.time()
         self._sample_rate = sample_rate
         self._part = path.with_name(path.name + ".part")
         self._file: BinaryIO | None = None
@@ -142,6 +180,11 @@ class _File:
         self._file.close()
         self._part.rename(self.path)
 
+    @property
+    def seconds(self) -> float:
+        """How long it is by now: two channels of 16 bits."""
+        return self._size / (4 * self._sample_rate)
+
     def leave(self) -> None:
         """Give up the file handle; an incomplete recording keeps its ``.part``."""
         if self._file is not None:
@@ -157,6 +200,7 @@ class CallRecorder:
         name: str,
         decoder: Codec,
         *,
+        on_saved: Callable[[Recording], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; the recording begins with the first audio of the caller.
@@ -165,11 +209,13 @@ class CallRecorder:
             writer: writes it.
             name: of the file, without its ending.
             decoder: decodes what the agent says; nobody else may use it.
+            on_saved: called on the writer's thread when the recording is complete.
             clock: the time in seconds.
         """
         self._writer = writer
         self._name = name
         self._decoder = decoder
+        self._on_saved = on_saved
         self._clock = clock
         # Guards everything below.
         self._lock = threading.Lock()
@@ -196,7 +242,7 @@ class CallRecorder:
                 return
             if self._file is None:
                 self._zero = now
-                self._file = self._writer.begin(self._name, self._rate)
+                self._file = self._writer.begin(self._name, self._rate, self._on_saved)
             if sample_rate != self._rate:
                 if self._resampler is None:
                     self._resampler = Resampler(sample_rate, self._rate)

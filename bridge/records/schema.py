@@ -77,7 +77,9 @@ class CallRecord(Base):
     currency: Mapped[str] = mapped_column(String(8), default="")
 
     remarks: Mapped[list[RemarkRecord]] = relationship(
-        cascade="all, delete-orphan", order_by="RemarkRecord.at", passive_deletes=True
+        cascade="all, delete-orphan",
+        order_by="RemarkRecord.at, RemarkRecord.id",
+        passive_deletes=True,
     )
     events: Mapped[list[EventRecord]] = relationship(
         cascade="all, delete-orphan", order_by="EventRecord.occurred_at", passive_deletes=True
@@ -86,8 +88,13 @@ class CallRecord(Base):
         cascade="all, delete-orphan", order_by="RecordingRecord.began_at", passive_deletes=True
     )
     costs: Mapped[list[CostRecord]] = relationship(
-        cascade="all, delete-orphan", passive_deletes=True
+        cascade="all, delete-orphan", order_by="CostRecord.id", passive_deletes=True
     )
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it lasted; ``None`` while it is live."""
+        return None if self.ended_at is None else (self.ended_at - self.began_at).total_seconds()
 
 
 class RemarkRecord(Base):
@@ -136,10 +143,11 @@ class RecordingRecord(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), index=True)
     location: Mapped[str] = mapped_column(Text)
-    """A path below the recordings directory, or a storage URL."""
+    """Its name in the recordings directory, or its storage URL."""
     channels: Mapped[int] = mapped_column(default=2)
     seconds: Mapped[float] = mapped_column(Double, default=0.0)
     began_at: Mapped[datetime] = mapped_column(Moment)
+    """When the first of its audio was heard."""
 
 
 class CostRecord(Base):
@@ -154,3 +162,19 @@ class CostRecord(Base):
     cost: Mapped[str] = mapped_column(String(32))
     currency: Mapped[str] = mapped_column(String(8), default="USD")
     billed_seconds: Mapped[int | None] = mapped_column()
+
+
+class DeliveryRecord(Base):
+    """A post-call webhook: to be sent, or sent."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The ``webhook-id``, the same at every attempt."""
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), index=True)
+    due_at: Mapped[datetime] = mapped_column(Moment, index=True)
+    """When it is to be tried next."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    sent_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When it was taken; ``None`` until then."""
+    given_up: Mapped[bool] = mapped_column(default=False)

@@ -8,57 +8,58 @@ Rules of this module:
 1. Writing something that is there already changes nothing, so a write whose outcome is unknown is
    simply made again.
 2. A row that belongs to a call whose row has not come yet makes that row: order does not matter.
+3. What two processes say of one call is settled in one statement, never by reading first.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Engine,
     Select,
+    String,
+    Table,
     and_,
-    create_engine,
+    case,
     delete,
-    event,
+    func,
+    literal,
     or_,
     select,
+    update,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NoSuchModuleError,
-    SQLAlchemyError,
-)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 
 from bridge.errors import RecordsError
 from bridge.records import migration
+from bridge.records.database import database_url, make_engine, told_plainly
 from bridge.records.schema import (
+    Base,
     CallRecord,
     CostRecord,
+    DeliveryRecord,
     EventRecord,
     RecordingRecord,
     RemarkRecord,
 )
 
-Detail = EventRecord | RemarkRecord | RecordingRecord | CostRecord
+__all__ = ["Position", "RecordStore", "database_url"]
 
-# How long SQLite waits for another process's write, in milliseconds.
-BUSY_MS = 5000
+Detail = type[EventRecord | RemarkRecord | RecordingRecord | CostRecord | DeliveryRecord]
 
+# Where a page of a list ends: when that call began, and its id.
+Position = tuple[datetime, str]
 
-def database_url(configured: str | None, home: Path) -> str:
-    """Get the URL of the database: the configured one, else an SQLite file in ``home``."""
-    return configured or f"sqlite:///{home / 'calls.db'}"
+# A call that is said to be live after so long has lost whoever would have told of its end; Telnyx
+# ends a call after four hours unless told otherwise (Telnyx: dial and answer commands).
+LIVE_HOURS = 24
 
 
 class RecordStore:
@@ -73,15 +74,13 @@ class RecordStore:
         Raises:
             RecordsError: the URL means nothing, or its driver is not installed.
         """
-        try:
-            parsed = make_url(url)
-            if parsed.get_backend_name() == "sqlite" and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine: Engine = create_engine(parsed, pool_pre_ping=True)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise RecordsError(f"DATABASE_URL: {error}") from None
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
+        self.engine = make_engine(url)
+        self._up_to_date = False
+
+    @classmethod
+    def of(cls, configured: str | None, home: Path) -> RecordStore:
+        """Prepare to connect to ``DATABASE_URL``, or to the SQLite file in ``BRIDGE_HOME``."""
+        return cls(database_url(configured, home))
 
     def upgrade(self) -> None:
         """Bring the tables up to date; safe when several processes do it at once.
@@ -91,6 +90,24 @@ class RecordStore:
         """
         with told_plainly():
             migration.upgrade(self.engine)
+        self._up_to_date = True
+
+    def require_tables(self) -> None:
+        """Insist on tables that can be read; an SQLite file is brought up to date.
+
+        Raises:
+            RecordsError: the database cannot be reached, or has to be brought up to date.
+        """
+        if self._up_to_date:
+            return
+        if self.engine.dialect.name == "sqlite":
+            self.upgrade()
+            return
+        with told_plainly():
+            revision = migration.current(self.engine)
+        if revision != migration.head() and migration.is_known(revision):
+            raise RecordsError("the database is not up to date: run bridge db upgrade")
+        self._up_to_date = True
 
     def close(self) -> None:
         """Close the connections."""
@@ -103,66 +120,66 @@ class RecordStore:
 
         Args:
             call_id: its ``call_leg_id``.
-            **fields: columns of :class:`CallRecord`; ``ended_at`` of an ended call stays.
+            **fields: columns of :class:`CallRecord`.  The earliest ``began_at`` stays, and the
+                first ``media_at``, ``ended_at``, ``reason`` and ``hangup_cause``.
+
+        Raises:
+            RecordsError: the database failed, or refused a value.
         """
+        values = _fit(CallRecord.__table__, fields)
         with self._write() as session:
-            record = _call(session, call_id)
-            if record.ended_at is not None:
-                for name in ("ended_at", "reason", "hangup_cause"):
-                    fields.pop(name, None)
-            if record.media_at is not None:
-                fields.pop("media_at", None)
-            for name, value in fields.items():
-                setattr(record, name, value)
-
-    def add(self, detail: Detail) -> None:
-        """Write a remark, event, recording or cost, once."""
-        with self._write() as session:
-            _call(session, detail.call_id)
-            session.flush()
-            session.merge(detail)
-
-    def forget_call(self, call_id: str) -> list[str] | None:
-        """Delete all data of one call.
-
-        Returns:
-            Where its recordings are, for the caller to delete; ``None`` if there is no such call.
-        """
-        with self._write() as session:
-            record = session.get(CallRecord, call_id)
-            if record is None:
-                return None
-            locations = [recording.location for recording in record.recordings]
-            session.delete(record)
-            return locations
-
-    def forget_number(self, number: str) -> tuple[int, list[str]]:
-        """Delete all data of the calls from or to a number.
-
-        Returns:
-            How many calls there were, and where their recordings are.
-        """
-        return self._forget(or_(CallRecord.from_number == number, CallRecord.to_number == number))
-
-    def forget_older_than(self, days: float, now: datetime | None = None) -> tuple[int, list[str]]:
-        """Delete all data of the calls that ended more than ``days`` days ago.
-
-        Returns:
-            How many calls there were, and where their recordings are.
-        """
-        limit = (now or datetime.now(timezone.utc)) - timedelta(days=days)
-        return self._forget(CallRecord.ended_at < limit)
-
-    def _forget(self, which: ColumnElement[bool]) -> tuple[int, list[str]]:
-        with self._write() as session:
-            ids = list(session.scalars(select(CallRecord.id).where(which)))
-            locations = list(
-                session.scalars(
-                    select(RecordingRecord.location).where(RecordingRecord.call_id.in_(ids))
+            self._make_call(session, call_id)
+            if values:
+                changes = {name: _settled(name, value) for name, value in values.items()}
+                session.execute(
+                    update(CallRecord).where(CallRecord.id == _id(call_id)).values(changes)
                 )
+
+    def add(self, detail: Detail, call_id: str, **fields: object) -> None:
+        """Write a remark, event, recording, cost or delivery, once: by its ``id``.
+
+        Raises:
+            RecordsError: the database failed, or refused a value.
+        """
+        with self._write() as session:
+            self._make_call(session, call_id)
+            self._insert(session, detail, {**fields, "call_id": _id(call_id)})
+
+    def _make_call(self, session: Session, call_id: str) -> None:
+        now = datetime.fromtimestamp(time.time(), timezone.utc)
+        self._insert(session, CallRecord, {"id": call_id, "began_at": now})
+
+    def _insert(self, session: Session, kind: type[Base], fields: Mapping[str, object]) -> None:
+        table = kind.__table__
+        assert isinstance(table, Table)
+        make = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
+        session.execute(make(table).values(_fit(table, fields)).on_conflict_do_nothing())
+
+    def finish_lost(self, now: datetime | None = None) -> int:
+        """Mark the calls as ended whose end nobody told; the number of them."""
+        limit = (now or datetime.now(timezone.utc)) - timedelta(hours=LIVE_HOURS)
+        lost = and_(CallRecord.ended_at.is_(None), CallRecord.began_at < limit)
+        last_said = (
+            select(func.max(RemarkRecord.until))
+            .where(RemarkRecord.call_id == CallRecord.id)
+            .scalar_subquery()
+        )
+        with self._write() as session:
+            ids = list(session.scalars(select(CallRecord.id).where(lost)))
+            session.execute(
+                update(CallRecord)
+                .where(CallRecord.id.in_(ids), CallRecord.ended_at.is_(None))
+                .values(ended_at=func.coalesce(last_said, CallRecord.began_at), reason="lost")
             )
-            session.execute(delete(CallRecord).where(CallRecord.id.in_(ids)))
-            return len(ids), locations
+            return len(ids)
+
+    def erase(self, call_ids: Iterable[str]) -> int:
+        """Delete all rows of these calls; the number of calls that there were."""
+        ids = list(call_ids)
+        with self._write() as session:
+            found = list(session.scalars(select(CallRecord.id).where(CallRecord.id.in_(ids))))
+            session.execute(delete(CallRecord).where(CallRecord.id.in_(found)))
+            return len(found)
 
     # Reading.
 
@@ -176,100 +193,147 @@ class RecordStore:
         *,
         limit: int = 50,
         before: datetime | None = None,
+        after: Position | None = None,
         number: str | None = None,
         text: str | None = None,
         live: bool | None = None,
+        whole: bool = True,
     ) -> list[CallRecord]:
-        """List calls with everything that belongs to them, the newest first.
+        """List calls, the newest first.
 
         Args:
             limit: how many at most.
             before: only those that began before.
+            after: only those that come behind this position in the list.
             number: only those from or to this number.
             text: only those in which this was said.
             live: only live ones, or only ended ones.
+            whole: with everything that belongs to them; otherwise only what is in their own row.
         """
-        query = _whole().order_by(CallRecord.began_at.desc(), CallRecord.id).limit(limit)
-        if before is not None:
-            query = query.where(CallRecord.began_at < before)
-        if number:
-            query = query.where(
-                or_(CallRecord.from_number == number, CallRecord.to_number == number)
-            )
-        if text:
-            query = query.where(
-                CallRecord.id.in_(
-                    select(RemarkRecord.call_id).where(
-                        RemarkRecord.text.icontains(text, autoescape=True)
-                    )
-                )
-            )
-        if live is not None:
-            query = query.where(
-                CallRecord.ended_at.is_(None) if live else CallRecord.ended_at.is_not(None)
-            )
+        query = (_whole() if whole else select(CallRecord)).limit(limit)
+        query = query.order_by(CallRecord.began_at.desc(), CallRecord.id)
+        query = query.where(*_conditions(before, after, number, text, live))
         with self._read() as session:
             return list(session.scalars(query))
 
-    def every_call(self, *, page: int = 200) -> Iterator[CallRecord]:
-        """Iterate over all calls, the newest first, a page at a time."""
-        after: CallRecord | None = None
-        while True:
-            query = _whole().order_by(CallRecord.began_at.desc(), CallRecord.id).limit(page)
-            if after is not None:
-                query = query.where(
-                    or_(
-                        CallRecord.began_at < after.began_at,
-                        and_(CallRecord.began_at == after.began_at, CallRecord.id > after.id),
-                    )
-                )
-            with self._read() as session:
-                found = list(session.scalars(query))
-            if not found:
-                return
+    def every_call(
+        self, *, page: int = 200, number: str | None = None, live: bool | None = None
+    ) -> Iterator[CallRecord]:
+        """Iterate over calls with everything that belongs to them, the newest first, in pages."""
+        after: Position | None = None
+        while found := self.calls(limit=page, after=after, number=number, live=live):
             yield from found
-            after = found[-1]
+            after = position(found[-1])
+
+    def recording(self, call_id: str, recording_id: str) -> RecordingRecord | None:
+        """Get one recording of a call."""
+        with self._read() as session:
+            found = session.get(RecordingRecord, recording_id)
+            return found if found is not None and found.call_id == call_id else None
+
+    def ids(
+        self,
+        *,
+        number: str | None = None,
+        ended_before: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[str]:
+        """List the ids of calls, the oldest first.
+
+        Args:
+            number: only those from or to this number.
+            ended_before: only those that ended before; where the end is not known, that began then.
+            limit: how many at most.
+        """
+        query = select(CallRecord.id).order_by(CallRecord.began_at, CallRecord.id).limit(limit)
+        query = query.where(*_conditions(None, None, number, None, None))
+        if ended_before is not None:
+            ended = func.coalesce(CallRecord.ended_at, CallRecord.began_at)
+            query = query.where(ended < ended_before)
+        with self._read() as session:
+            return list(session.scalars(query))
+
+    def locations(self, call_id: str) -> list[str]:
+        """Tell where the recordings of a call are."""
+        with self._read() as session:
+            query = select(RecordingRecord.location).where(RecordingRecord.call_id == call_id)
+            return list(session.scalars(query))
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        with told_plainly():
-            try:
-                with Session(self.engine) as session, session.begin():
-                    yield session
-            except IntegrityError:
-                # Another process made the row between our look and our insert; it is there now, so
-                # whoever retries finds it.
-                raise RecordsError("the record was written by two processes at once") from None
+        with told_plainly(), Session(self.engine) as session, session.begin():
+            yield session
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
+        self.require_tables()
         with told_plainly(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
 
-@contextmanager
-def told_plainly() -> Iterator[None]:
-    """Turn a database's error into one line without values, statements or passwords.
-
-    Raises:
-        RecordsError: the database failed.
-    """
-    try:
-        yield
-    except SQLAlchemyError as error:
-        # A value that the database refuses will be refused again; its message may hold the value.
-        lasting = isinstance(error, DataError) or not isinstance(error, DBAPIError)
-        cause = "" if lasting else str(getattr(error, "orig", None) or "")
-        line = (cause.strip().splitlines() or [type(error).__name__])[0]
-        raise RecordsError(f"the database failed: {line[:200]}", lasting=lasting) from None
+def position(record: CallRecord) -> Position:
+    """Tell where a call is in the list of calls."""
+    return record.began_at, record.id
 
 
-def _call(session: Session, call_id: str) -> CallRecord:
-    record = session.get(CallRecord, call_id)
-    if record is None:
-        record = CallRecord(id=call_id, began_at=datetime.fromtimestamp(time.time(), timezone.utc))
-        session.add(record)
-    return record
+def _conditions(
+    before: datetime | None,
+    after: Position | None,
+    number: str | None,
+    text: str | None,
+    live: bool | None,
+) -> Iterator[ColumnElement[bool]]:
+    if before is not None:
+        yield CallRecord.began_at < before
+    if after is not None:
+        moment, call_id = after
+        yield or_(
+            CallRecord.began_at < moment,
+            and_(CallRecord.began_at == moment, CallRecord.id > call_id),
+        )
+    if number:
+        yield or_(CallRecord.from_number == number, CallRecord.to_number == number)
+    if text:
+        said = RemarkRecord.text.icontains(text, autoescape=True)
+        yield CallRecord.id.in_(select(RemarkRecord.call_id).where(said))
+    if live is not None:
+        yield CallRecord.ended_at.is_(None) if live else CallRecord.ended_at.is_not(None)
+
+
+# Of these the first value that is not empty stays.
+_KEPT = ("media_at", "ended_at")
+_KEPT_WORDS = ("reason", "hangup_cause")
+
+
+def _settled(name: str, value: object) -> object:
+    """Say in SQL what a column becomes, whatever it holds by then."""
+    column = getattr(CallRecord, name)
+    value = literal(value, column.type)
+    if name == "began_at":
+        return case((column > value, value), else_=column)
+    if name in _KEPT:
+        return func.coalesce(column, value)
+    if name in _KEPT_WORDS:
+        return case((column == "", value), else_=column)
+    return value
+
+
+def _id(call_id: str) -> str:
+    return str(_fit(CallRecord.__table__, {"id": call_id})["id"])
+
+
+def _fit(table: Any, fields: Mapping[str, object]) -> dict[str, Any]:
+    """Bring texts into a form that any database takes: a record with less beats no record."""
+    fitted: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, str):
+            # Postgres knows no zero character, and UTF-8 no half of a pair of surrogates.
+            value = value.replace("\0", "").encode(errors="replace").decode()
+            kind = table.c[name].type
+            if isinstance(kind, String) and kind.length is not None:
+                value = value[: kind.length]
+        fitted[name] = value
+    return fitted
 
 
 def _whole() -> Select[tuple[CallRecord]]:
@@ -279,12 +343,3 @@ def _whole() -> Select[tuple[CallRecord]]:
         selectinload(CallRecord.recordings),
         selectinload(CallRecord.costs),
     )
-
-
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()

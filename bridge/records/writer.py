@@ -1,39 +1,41 @@
 """Write down what happens on calls, while it happens.
 
 A call's own threads must not wait for a database, and nothing may be lost while one is away.  So
-what observers are told becomes small entries in a queue, and one thread writes them, trying again
-until each is written.  What is still waiting when the process has to end goes to a file in
-``BRIDGE_HOME``, and the next process that starts writes it down.
+what observers are told becomes small entries in a queue, and one thread writes them.  What the
+database does not take is put into a file at once (:mod:`bridge.records.spool`), and written when
+the database is back, or by the next process.
 
-Threads: ``records``, one per process, does all that touches the database.  Any other thread only
-puts entries, and never waits.
+Threads: ``records``, one per process, started by the first entry, does all that touches the
+database and the disk.  Any other thread only puts entries, and never waits.
 
 Rules of this module:
 
-1. An entry may be written twice without harm (``store``), so it is kept until its write succeeded.
-2. The queue is bounded; when it is full the oldest entries go to the file, not away.
+1. An entry leaves the queue when it was written, or when it is in the file; it may be written twice
+   without harm (``store``).
+2. The queue is bounded.  It is full only when neither the database nor the disk takes anything;
+   then the newest entries are dropped, with one log line.
+3. An entry that can never be written is dropped with a log line, and holds up nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from bridge.errors import RecordsError
-from bridge.events import Cost, Event
-from bridge.observer import CallObserver, CallSummary, TurnLatency
+from bridge.events import CallHangup, Cost, Event
+from bridge.failures import where
+from bridge.observer import CallObserver, CallSummary, Recording, TurnLatency
+from bridge.records.deliveries import Deliveries
 from bridge.records.schema import CostRecord, EventRecord, RecordingRecord, RemarkRecord
+from bridge.records.spool import Entry, Spool
 from bridge.records.store import RecordStore
 from telnyx_media.sync.threads import Deadline, ThreadGroup
 
@@ -45,8 +47,15 @@ __all__ = ["RecordWriter"]
 
 logger = logging.getLogger(__name__)
 
-# Entries held in memory while the database is away: some hours of a busy process.
+# Entries held in memory while neither the database nor the disk takes any.
 LIMIT = 20_000
+
+# Seconds between two rounds of tidying up (retention).
+TIDY_EVERY = 3600.0
+
+# Seconds from a call's hang-up to its post-call webhook, if the process that held the call does not
+# say that it is over: it may have died.
+LOST_AFTER = 60.0
 
 DETAILS: dict[str, type[EventRecord | RemarkRecord | RecordingRecord | CostRecord]] = {
     "remark": RemarkRecord,
@@ -56,28 +65,18 @@ DETAILS: dict[str, type[EventRecord | RemarkRecord | RecordingRecord | CostRecor
 }
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """One thing to be written: a call's fields, or a detail of a call.
-
-    Attributes:
-        kind: ``"call"`` or a key of ``DETAILS``.
-        call_id: the call's ``call_leg_id``.
-        fields: columns and their values.
-    """
-
-    kind: str
-    call_id: str
-    fields: dict[str, Any]
-
-
 class RecordWriter(CallObserver):
-    """Keeps the records of a process's calls; see :meth:`start` and :meth:`close`."""
+    """Keeps the records of a process's calls; the owner calls :meth:`close`."""
 
     def __init__(
         self,
         store: RecordStore,
-        spool: Path,
+        spool: Spool,
         *,
+        deliveries: Deliveries | None = None,
+        on_delivery: Callable[[], object] = lambda: None,
+        tidy: Callable[[], object] | None = None,
+        tidy_every: float = TIDY_EVERY,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         limit: int = LIMIT,
@@ -86,23 +85,36 @@ class RecordWriter(CallObserver):
 
         Args:
             store: where the records go.
-            spool: the file for what could not be written before the end; one per process.
+            spool: where they wait.
+            deliveries: where a call that is over is put down for its webhook, if one is sent.
+            on_delivery: told that one was put down.
+            tidy: called on the thread, every ``tidy_every`` seconds while there are calls.
+            tidy_every: seconds.
             clock: the time of day, Unix seconds.
             steady: the clock of the turns' times, in seconds.
             limit: entries to hold in memory.
         """
         self._store = store
         self._spool = spool
+        self._deliveries = deliveries
+        self._on_delivery = on_delivery
+        self._tidy = tidy
+        self._tidy_every = tidy_every
+        self._tidy_at = 0.0
         self._clock = clock
         self._steady = steady
         self._limit = limit
         self._group = ThreadGroup("bridge")
-        # Guards _entries, _writing, _closed and _started; told of every change of them.
+        # Guards what follows; told of every change of it.
         self._changed = threading.Condition()
         self._entries: deque[Entry] = deque()
         self._writing = False
+        # Whether entries of ours are in the file, or may be those of an earlier process.
+        self._aside = True
         self._closed = False
         self._started = False
+        self._dropped = 0
+        # The thread's own: whether the tables are known to be there.
         self._ready = False
 
     # What the calls' threads do.
@@ -147,14 +159,26 @@ class RecordWriter(CallObserver):
             heard=reply.heard,
             interrupted=reply.interrupted,
             at=self._moment(reply.started_at),
-            until=self._now(),
+            until=self._moment(reply.ended_at),
             latencies=_known(latency),
         )
 
+    def on_recording(self, info: CallInfo, recording: Recording) -> None:
+        """Write down where a leg's recording is."""
+        self._put(
+            "recording",
+            _call_id(info),
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, recording.location)),
+            location=recording.location,
+            channels=recording.channels,
+            seconds=recording.seconds,
+            began_at=datetime.fromtimestamp(recording.began_at, timezone.utc),
+        )
+
     def on_end(self, info: CallInfo, summary: CallSummary) -> None:
-        """Write down how a leg ended, and where its recording is."""
+        """Write down how a leg ended."""
         counts = {
-            name: value
+            name: round(value, 3) if isinstance(value, float) else value
             for name, value in dataclasses.asdict(summary).items()
             if isinstance(value, int | float)
         }
@@ -165,41 +189,38 @@ class RecordWriter(CallObserver):
             hangup_cause=summary.hangup_cause,
             counts=counts,
         )
-        if summary.recording is not None:
-            self._put(
-                "recording",
-                _call_id(info),
-                id=str(uuid.uuid4()),
-                location=str(summary.recording),
-                began_at=self._now(),
-            )
+        self._put_delivery(_call_id(info), self._now())
 
     def on_event(self, event: Event) -> None:
-        """Write down that a webhook event came, and what Telnyx says a call cost."""
+        """Write down that a webhook event came, and what it says of a call's end and cost."""
         payload = event.payload
         call_id = payload.call_leg_id or payload.call_control_id
         if not call_id:
             return
+        occurred_at = event.occurred_at or self._now()
         self._put(
-            "event",
-            call_id,
-            id=event.id,
-            event_type=event.event_type,
-            occurred_at=event.occurred_at or self._now(),
+            "event", call_id, id=event.id, event_type=event.event_type, occurred_at=occurred_at
         )
+        if isinstance(payload, CallHangup):
+            # Whoever held the call says more, unless its process is gone.
+            self._put("call", call_id, ended_at=occurred_at, hangup_cause=payload.hangup_cause)
+            self._put_delivery(call_id, self._now() + timedelta(seconds=LOST_AFTER))
         if isinstance(payload, Cost) and payload.total_cost:
-            currency = payload.cost_parts[0].currency if payload.cost_parts else ""
-            self._put("call", call_id, total_cost=payload.total_cost, currency=currency)
-            for place, part in enumerate(payload.cost_parts):
-                self._put(
-                    "cost",
-                    call_id,
-                    id=f"{event.id}/{place}",
-                    part=part.call_part,
-                    cost=part.cost,
-                    currency=part.currency,
-                    billed_seconds=part.billed_duration_secs,
-                )
+            self._put_costs(call_id, event.id, payload)
+
+    def _put_costs(self, call_id: str, event_id: str, cost: Cost) -> None:
+        currency = cost.cost_parts[0].currency if cost.cost_parts else ""
+        self._put("call", call_id, total_cost=cost.total_cost, currency=currency)
+        for place, part in enumerate(cost.cost_parts):
+            self._put(
+                "cost",
+                call_id,
+                id=f"{event_id}/{place}",
+                part=part.call_part,
+                cost=part.cost,
+                currency=part.currency,
+                billed_seconds=part.billed_duration_secs,
+            )
 
     def _put_call(self, info: CallInfo, **fields: object) -> None:
         self._put("call", _call_id(info), **fields)
@@ -207,13 +228,21 @@ class RecordWriter(CallObserver):
     def _put_remark(self, info: CallInfo, **fields: object) -> None:
         self._put("remark", _call_id(info), id=str(uuid.uuid4()), **fields)
 
+    def _put_delivery(self, call_id: str, due_at: datetime) -> None:
+        if self._deliveries is not None:
+            self._put("delivery", call_id, due_at=due_at)
+
     def _put(self, kind: str, call_id: str, **fields: object) -> None:
         entry = Entry(kind, call_id, fields)
         with self._changed:
-            if self._closed or len(self._entries) >= self._limit:
-                self._keep_aside([entry])
+            full = len(self._entries) >= self._limit
+            if self._closed or full:
+                self._dropped += 1
+                if self._dropped == 1:
+                    logger.error("dropped call records: %s", "too many wait" if full else "closed")
                 return
             self._entries.append(entry)
+            self._start()
             self._changed.notify_all()
 
     def _now(self) -> datetime:
@@ -227,146 +256,144 @@ class RecordWriter(CallObserver):
     # What the owner does.
 
     def start(self) -> None:
-        """Start the thread; it brings the tables up to date first, when it can."""
+        """Begin now rather than with the first entry: take back what earlier processes left."""
         with self._changed:
-            if not self._started and not self._closed:
-                self._started = True
-                self._group.spawn("records", self._run)
+            self._start()
+
+    def _start(self) -> None:
+        # The lock is held.  Not in __init__: a server may load the application before it forks.
+        if not self._started and not self._closed:
+            self._started = True
+            self._group.spawn("records", self._run)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything put so far is written, at most ``timeout`` seconds."""
+        """Wait until all that was put so far is in the database, at most ``timeout`` seconds."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not self._entries and not self._writing, Deadline(timeout).remaining()
+                lambda: not (self._entries or self._writing or self._aside),
+                Deadline(timeout).remaining(),
             )
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what waits, keep aside what cannot be written in time; may be called twice."""
-        if self._started:
-            self.flush(timeout)
+        """Write what waits, or put it into the file; may be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._group.stop()
         self._group.join(timeout)
-        with self._changed:
-            left = list(self._entries)
-            self._entries.clear()
-        if left:
-            logger.warning("kept aside %d entries of call records: the database is away", len(left))
-            self._keep_aside(left)
+        # Nothing is left, unless the database has hung for all that time.
+        self._set_aside()
         self._store.close()
 
     @property
     def waiting(self) -> int:
-        """How many entries are not written yet."""
+        """How many entries are in memory and not written yet."""
         return len(self._entries)
 
     # What the thread does.
 
     def _run(self) -> None:
         failures = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._entries or not self._ready)
-                if self._closed:
-                    return
-                self._writing = True
+        while self._await_work(failures):
             try:
-                self._write_some()
-                if failures:
-                    logger.info("the database of call records is back")
-                failures = 0
+                self._write_all()
             except RecordsError as error:
                 failures += 1
                 if failures == 1:
                     logger.error("call records wait: %s", error)
+                self._set_aside()
+                # Waits out the pause, or the end.
+                self._group.stopping.wait(_pause(failures))
+            else:
+                if failures:
+                    logger.info("the database of call records is back")
+                failures = 0
             finally:
                 with self._changed:
                     self._writing = False
                     self._changed.notify_all()
-            if failures:
-                # Waits out the pause, or the end.
-                self._group.stopping.wait(_pause(failures))
 
-    def _write_some(self) -> None:
+    def _await_work(self, failures: int) -> bool:
+        """Wait until there is something to do; False at the end."""
+        with self._changed:
+            while not (self._closed or self._entries or self._aside or failures):
+                due = self._tidy_at - time.monotonic() if self._tidy is not None else None
+                if due is not None and due <= 0:
+                    break
+                self._changed.wait(due)
+            self._writing = not self._closed or bool(self._entries and not failures)
+            return self._writing
+
+    def _write_all(self) -> None:
         """Write what waits, oldest first; raises RecordsError with the rest still waiting."""
         if not self._ready:
             self._store.upgrade()
-            self._take_back()
             self._ready = True
-        while True:
-            with self._changed:
-                if not self._entries:
-                    return
-                entry = self._entries[0]
-            try:
-                self._write(entry)
-            except RecordsError as error:
-                if not error.lasting:
-                    raise
-                # Trying again would fail for ever and hold up everything behind it.
-                logger.error("dropped an entry of call records: %s", error)
-            with self._changed:
-                # Nothing else takes entries but close(), after this thread was joined.
-                self._entries.popleft()
-                self._changed.notify_all()
+        if self._aside:
+            self._take_back()
+        while self._entries:
+            entry = self._entries[0]
+            self._write(entry)
+            self._remove([entry])
+        if self._tidy is not None and time.monotonic() >= self._tidy_at and not self._closed:
+            self._tidy_at = time.monotonic() + self._tidy_every
+            self._tidy()
+
+    def _remove(self, entries: list[Entry]) -> None:
+        """Take from the queue what is safe now."""
+        with self._changed:
+            for entry in entries:
+                # close() may have done so, when it has waited for the thread in vain.
+                if self._entries and self._entries[0] is entry:
+                    self._entries.popleft()
+            self._changed.notify_all()
 
     def _write(self, entry: Entry) -> None:
-        if entry.kind == "call":
-            self._store.save_call(entry.call_id, **entry.fields)
-        else:
-            self._store.add(DETAILS[entry.kind](call_id=entry.call_id, **entry.fields))
-
-    # The file beside the database.
-
-    def _keep_aside(self, entries: list[Entry]) -> None:
+        """Write one entry, or drop it for good; raises RecordsError to try again."""
         try:
-            self._spool.parent.mkdir(parents=True, exist_ok=True)
-            # People's words: for the owner's eyes only.
-            handle = os.open(self._spool, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(handle, "ab") as file:
-                for entry in entries:
-                    packed = msgspec.msgpack.encode(entry)
-                    file.write(len(packed).to_bytes(4, "big") + packed)
-        except OSError as error:
-            logger.error("lost %d entries of call records: %s", len(entries), error.strerror)
+            if entry.kind == "call":
+                self._store.save_call(entry.call_id, **entry.fields)
+            elif entry.kind == "delivery":
+                if self._deliveries is not None:
+                    self._deliveries.want(entry.call_id, **entry.fields)
+                    self._on_delivery()
+            else:
+                self._store.add(DETAILS[entry.kind], entry.call_id, **entry.fields)
+        except RecordsError as error:
+            if not error.lasting:
+                raise
+            # Trying again would fail for ever and hold up everything behind it.
+            logger.error("dropped a call record (%s): %s", entry.kind, error)
+        except Exception as error:  # noqa: BLE001 - one bad entry must not end the records
+            logger.error("dropped a call record (%s): %s", entry.kind, where(error))
 
     def _take_back(self) -> None:
-        """Write what earlier processes kept aside, each file by one process only."""
-        for file in sorted(self._spool.parent.glob(f"{self._spool.stem.partition('-')[0]}-*.kept")):
-            taken = file.with_suffix(f".taken-{os.getpid()}")
-            try:
-                file.rename(taken)
-            except OSError:
-                continue  # another process was quicker
-            try:
-                entries = _unpack(taken.read_bytes())
-                for entry in entries:
-                    self._write(entry)
-            except RecordsError:
-                taken.rename(file)
-                raise
-            taken.unlink()
-            logger.info("took back %d entries of call records", len(entries))
-
-
-def _unpack(data: bytes) -> list[Entry]:
-    entries = []
-    while len(data) >= 4:
-        end = 4 + int.from_bytes(data[:4], "big")
-        if len(data) < end:
-            break  # the process was killed while it wrote this one
+        count = 0
         try:
-            entries.append(msgspec.msgpack.decode(data[4:end], type=Entry))
-        except msgspec.DecodeError:
-            logger.warning("an entry that was kept aside cannot be read")
-        data = data[end:]
-    return entries
+            count = self._spool.take_back(self._write)
+        except OSError as error:
+            logger.error("could not take back call records that were kept: %s", error.strerror)
+        self._aside = False
+        if count:
+            logger.info("took back %d entries of call records", count)
+
+    def _set_aside(self) -> None:
+        """Put what waits into the file, for as long as the database is away."""
+        with self._changed:
+            entries = list(self._entries)
+        if not entries:
+            return
+        try:
+            self._spool.keep(entries)
+        except OSError as error:
+            logger.error("call records wait in memory: %s", error.strerror)
+            return
+        self._remove(entries)
+        self._aside = True
 
 
 def _pause(failures: int) -> float:
-    return min(0.2 * 2.0 ** min(failures, 10), 5.0)
+    return float(min(0.2 * 2.0 ** min(failures, 10), 5.0))
 
 
 def _call_id(info: CallInfo) -> str:
