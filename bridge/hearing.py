@@ -95,6 +95,8 @@ class Hearing:
         self.packets = 0
         self._lost_before = 0
         self._late_before = 0
+        self._reconnects_before = 0
+        self._dropped_before = 0.0
         self._conversation = conversation
         self._stt = stt
         self._tag = tag
@@ -140,6 +142,8 @@ class Hearing:
         if self._closed or (self._session is not None and self._session_format == (encoding, rate)):
             return
         if self._session is not None:
+            self._reconnects_before += self._session.reconnects
+            self._dropped_before += self._session.dropped
             self._session.close()
         self._session_format = (encoding, rate)
         self._session = self._stt.open(
@@ -211,3 +215,15 @@ class Hearing:
     def late(self) -> int:
         """Packets that came too late."""
         return self._late_before + self._reorder.late
+
+    @property
+    def reconnects(self) -> int:
+        """Connections to the recogniser that replaced a lost one."""
+        session = self._session
+        return self._reconnects_before + (0 if session is None else session.reconnects)
+
+    @property
+    def dropped(self) -> float:
+        """Seconds of audio that never reached the recogniser."""
+        session = self._session
+        return self._dropped_before + (0.0 if session is None else session.dropped)

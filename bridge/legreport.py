@@ -12,7 +12,7 @@ from bridge.conversation import Listener
 from bridge.decisions import Turn
 from bridge.failures import where
 from bridge.logs import LegLogger
-from bridge.observer import Audience, CallObserver, CallSummary, TurnLatency
+from bridge.observer import Audience, CallObserver, CallSummary, Recording, TurnLatency
 
 __all__ = ["LegReport"]
 
@@ -76,6 +76,10 @@ class LegReport(Listener):
             summary.lost_packets,
         )
         self._audience.tell(lambda observer: observer.on_end(self.info, summary))
+
+    def recorded(self, recording: Recording) -> None:
+        """A recording of the leg is complete."""
+        self._audience.tell(lambda observer: observer.on_recording(self.info, recording))
 
     # -- the conversation -------------------------------------------------------------------------
 

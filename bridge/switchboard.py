@@ -21,7 +21,6 @@ import hashlib
 import logging
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from bridge.call import Agent, CallInfo
@@ -33,6 +32,7 @@ from bridge.pacer import Pacer
 from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry
 from bridge.settings import Settings
+from bridge.storage import make_storage
 from bridge.worker import JOIN, CallWorker
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline
@@ -148,6 +148,7 @@ class Switchboard:
         if self._registry.has_ended(info.call_control_id):
             return
         logger.warning("refused a call: %s", why)
+        Audience(self._observers, logger).tell(lambda observer: observer.on_refuse(info, why))
         try:
             self._control.reject(info.call_control_id, "USER_BUSY")
         except CommandError as error:
@@ -209,6 +210,11 @@ class Switchboard:
         """Get the legs that are live in this process."""
         with self._lock:
             return [worker.info for worker in self._workers.values()]
+
+    @property
+    def recordings(self) -> RecordingWriter | None:
+        """What writes the recordings, if there are any."""
+        return self._recordings
 
     @property
     def draining(self) -> bool:
@@ -288,9 +294,7 @@ def _api_key(settings: Settings) -> str:
 def _recordings(settings: Settings) -> RecordingWriter | None:
     if settings.recordings is None:
         return None
-    if "://" in settings.recordings:
-        raise SettingsError("BRIDGE_RECORDINGS: only a directory is supported so far")
-    return RecordingWriter(Path(settings.recordings).expanduser())
+    return RecordingWriter(make_storage(settings.recordings, settings.home))
 
 
 def _speech_to_text(settings: Settings) -> SpeechToText:

@@ -45,7 +45,7 @@ from bridge.failures import where
 from bridge.hearing import Hearing
 from bridge.legreport import LegReport
 from bridge.logs import LegLogger, leg_logger
-from bridge.observer import CallObserver, CallSummary
+from bridge.observer import CallObserver, CallSummary, Recording
 from bridge.pacer import Pacer
 from bridge.playout import Playout
 from bridge.recorder import CallRecorder, RecordingWriter
@@ -130,7 +130,11 @@ class CallWorker:
         self._on_gone = on_gone
         self._began = time.monotonic()
         self._group = ThreadGroup(info.tag, timeout=JOIN)
-        self._recorder = None if recordings is None else _recorder(info, settings, recordings)
+        self._recorder = (
+            None
+            if recordings is None
+            else _recorder(info, settings, recordings, self._report.recorded)
+        )
         self.conversation = Conversation(
             TurnTaking.from_settings(settings),
             Playout.from_settings(settings, joinable=_outbound_codec(settings).joinable),
@@ -341,6 +345,8 @@ class CallWorker:
             lost_packets=self._hearing.lost,
             late_packets=self._hearing.late,
             bad_frames=self._streams.bad_frames,
+            stt_reconnects=self._hearing.reconnects,
+            stt_dropped=self._hearing.dropped,
             abandoned=tuple(self._group.abandoned),
             recording=self._recorder.path if self._recorder is not None else None,
         )
@@ -437,6 +443,11 @@ def _outbound_codec(settings: Settings) -> Codec:
     return make_codec(settings.codec, settings.sample_rate, l16_byte_order=settings.l16_byte_order)
 
 
-def _recorder(info: CallInfo, settings: Settings, writer: RecordingWriter) -> CallRecorder:
-    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    return CallRecorder(writer, f"{name}-{info.tag}", _outbound_codec(settings))
+def _recorder(
+    info: CallInfo,
+    settings: Settings,
+    writer: RecordingWriter,
+    on_saved: Callable[[Recording], None],
+) -> CallRecorder:
+    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{info.tag}"
+    return CallRecorder(writer, name, _outbound_codec(settings), on_saved=on_saved)
