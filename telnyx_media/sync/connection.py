@@ -26,11 +26,12 @@ import os
 import ssl
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
 import websocket
+from websocket._abnf import frame_buffer
 from websocket._url import get_proxy_info, parse_url
 
 from telnyx_media.errors import (
@@ -57,6 +58,9 @@ DEAD_AFTER = 20.0
 
 # A peer that takes nothing for this long is gone too.
 SEND_TIMEOUT = 10.0
+
+# More than the audio of any sentence, in bytes.
+LARGEST_MESSAGE = 64 * 1024 * 1024
 
 # Close codes with which the service refuses (Telnyx's own tests treat them so); the others may
 # pass when tried again.
@@ -151,6 +155,7 @@ class Connection:
 
     Attributes:
         seconds_to_connect: how long the connect took, once connected.
+        request_id: the service's id of the handshake, or ``""``.
         messages: how many text or binary messages came.
     """
 
@@ -181,6 +186,7 @@ class Connection:
             send_timeout: seconds in which the peer has to take something.
         """
         self.seconds_to_connect = 0.0
+        self.request_id = ""
         self.messages = 0
         self._url = url
         self._key = api_key
@@ -217,6 +223,7 @@ class Connection:
         address, context = self._address()
         self._transport = self._dialer.dial(address, context, deadline)
         self._socket = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
+        self._socket.frame_buffer = _Frames(self._socket._recv, skip_utf8_validation=True)
         failure: Exception | None = None
         try:
             self._socket.connect(  # type: ignore[no-untyped-call]
@@ -235,6 +242,7 @@ class Connection:
             # Raised here and not above, so that it has no context either: the answer may echo what
             # was asked.
             raise failure
+        self.request_id = self._scrub(_request_id(self._socket.getheaders()))
         self._transport.end_deadline()
         self._transport.write_timeout = self._send_timeout
         self._transport.last_read = time.monotonic()
@@ -384,8 +392,7 @@ class Connection:
 
     def _refusal(self, error: websocket.WebSocketBadStatusException) -> ServiceError:
         status = int(error.status_code)
-        headers = {str(k).lower(): str(v) for k, v in (error.resp_headers or {}).items()}
-        request_id = next((headers[n] for n in _REQUEST_ID_HEADERS if n in headers), "")
+        request_id = _request_id(error.resp_headers)
         said = _read_body(error.resp_body)
         kind = AuthenticationError if status in (401, 403) else ServiceError
         return kind(
@@ -426,6 +433,30 @@ class Connection:
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._key, "…")
+
+
+def _request_id(headers: Mapping[str, object] | None) -> str:
+    found = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
+    return next((found[name] for name in _REQUEST_ID_HEADERS if name in found), "")
+
+
+class _Frames(frame_buffer):
+    """Judge the head of a frame before its payload is waited for.
+
+    Garbage announces payloads of any length; nothing that follows would ever be read.
+    """
+
+    def recv_header(self) -> None:
+        super().recv_header()
+        assert self.header is not None
+        _, rsv1, rsv2, rsv3, opcode, masked, _ = self.header
+        if rsv1 or rsv2 or rsv3 or masked or opcode not in websocket.ABNF.OPCODES:
+            raise websocket.WebSocketProtocolException("no WebSocket frame")
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        if self.length is not None and self.length > LARGEST_MESSAGE:
+            raise websocket.WebSocketProtocolException("a frame of absurd length")
 
 
 def _read_body(body: bytes | str | None) -> ServerError:

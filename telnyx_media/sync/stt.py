@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.sync.connection import (
     CONNECT_TIMEOUT,
     DEAD_AFTER,
@@ -147,6 +148,8 @@ class SpeechToText:
         on_transcript: Callable[[Transcript], None] | None = None,
         on_error: Callable[[Exception], None] | None = None,
         on_end: Callable[[Exception | None], None] | None = None,
+        on_connect: Callable[[Connection], None] | None = None,
+        on_loss: Callable[[TelnyxMediaError], bool] | None = None,
         tag: str = "stt",
     ) -> SttSession:
         """Open a session; returns at once, the session connects on a thread of its own.
@@ -159,6 +162,10 @@ class SpeechToText:
             on_error: gets the error of a session that is given up, on the same thread.
             on_end: called once, on the same thread, when the session has ended: with its error, or
                 ``None``.
+            on_connect: called on the same thread with each connection, once it is made.
+            on_loss: decides about each lost connection, on the same thread, in place of the retry
+                policy: it waits as long as it likes and returns whether the engine is given up; the
+                next connection is made when it returns. What it raises ends the session.
             tag: of the leg, for the names of threads.
 
         Raises:
@@ -171,6 +178,8 @@ class SpeechToText:
             on_transcript=on_transcript,
             on_error=on_error,
             on_end=on_end,
+            on_connect=on_connect,
+            on_loss=on_loss,
             tag=tag,
         )
 

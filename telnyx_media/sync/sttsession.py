@@ -104,6 +104,8 @@ class SttSession:
         on_error: Callable[[Exception], None] | None,
         on_end: Callable[[Exception | None], None] | None,
         tag: str,
+        on_connect: Callable[[Connection], None] | None = None,
+        on_loss: Callable[[TelnyxMediaError], bool] | None = None,
     ) -> None:
         """Start to connect; made by :meth:`SpeechToText.open`."""
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
@@ -122,6 +124,8 @@ class SttSession:
         self._on_transcript = on_transcript
         self._on_error = on_error
         self._on_end = on_end
+        self._on_connect = on_connect
+        self._on_loss = on_loss
         self._tag = tag
         self._plan = 0
         self._options = service.plan(0, sample_rate=sample_rate, encoding=wire)
@@ -136,9 +140,11 @@ class SttSession:
         self._heard_to = 0.0
         # Set once the stop is asked for, whoever asks.
         self._closing = threading.Event()
-        # Guards _connection, so that a close between two connections is not lost.
+        # Guards _connection and _renewal, so that a close between two connections is not lost.
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        # The service to go on with, from the next connection on.
+        self._renewal: SpeechToText | None = None
         self._results: BoundedQueue[Transcript] = BoundedQueue(RESULTS)
         # What `finish` waits for: the times of messages, and the end.
         self._progress = threading.Condition()
@@ -165,6 +171,12 @@ class SttSession:
         return self._uplink.pushed
 
     @property
+    def sent_seconds(self) -> float:
+        """Seconds of audio that were sent at least once."""
+        uplink = self._uplink
+        return max(0.0, uplink.ring.seconds(uplink.sent) - uplink.dropped)
+
+    @property
     def engine(self) -> str:
         """The engine in use."""
         return self._options.engine
@@ -182,6 +194,18 @@ class SttSession:
     def finalize(self) -> None:
         """Ask for a final of what was sent so far, where the engine can be asked; never waits."""
         self._uplink.finalize()
+
+    def renew(self, service: SpeechToText) -> None:
+        """Go on with the options of ``service``; returns at once.
+
+        Options are fixed for the life of a socket, so the present one is given up, and audio since
+        the last final is sent again on the next.
+        """
+        with self._lock:
+            self._renewal = service
+            connection = self._connection
+        if connection is not None:
+            connection.cancel()
 
     def finish(self, timeout: float = 3.0) -> bool:
         """End the stream: wait for the last transcripts, at most ``timeout`` seconds, and close.
@@ -290,6 +314,11 @@ class SttSession:
                 reason = raised if isinstance(raised, TelnyxMediaError) else closed
             except (ConnectionLost, ServiceError) as error:
                 reason = error
+            except SessionEnded:
+                if self._closing.is_set() or self._renewal is None:
+                    raise
+                self.reconnects += 1
+                continue
             finally:
                 self._drop(connection)
             if connection.messages or time.monotonic() - began > HEALTHY_AFTER:
@@ -302,6 +331,8 @@ class SttSession:
         if self._closing.is_set():
             raise SessionEnded("the session was closed")
         spent = not reason.retryable or failures >= self._service.retry.attempts
+        if self._on_loss is not None:
+            spent = self._on_loss(reason)
         if spent:
             hopeless = isinstance(reason, ServiceError) and reason.http_status == 401
             if hopeless or self._plan + 1 >= len(self._service.plans):
@@ -314,7 +345,7 @@ class SttSession:
                 "transcription engine given up, going on with %s: %s", self.engine, reason
             )
             failures = 0
-        delay = self._service.retry.delay(failures) if failures else 0.0
+        delay = self._service.retry.delay(failures) if failures and not self._on_loss else 0.0
         logger.info("transcription connection lost, next in %.2f s: %s", delay, reason)
         if self._closing.wait(delay):
             raise SessionEnded("the session was closed")
@@ -322,8 +353,14 @@ class SttSession:
         return failures
 
     def _new_connection(self) -> Connection:
-        connection = self._service.connection(self._options, self._tag)
         with self._lock:
+            if self._renewal is not None:
+                self._service, self._renewal = self._renewal, None
+                self._plan = 0
+                self._options = self._service.plan(
+                    0, sample_rate=self._sample_rate, encoding=self._encoding
+                )
+            connection = self._service.connection(self._options, self._tag)
             self._connection = connection
         # A stop that came before this line found no connection to cancel.
         if self._closing.is_set():
@@ -333,6 +370,8 @@ class SttSession:
 
     def _connect(self, connection: Connection) -> Feed:
         connection.connect()
+        if self._on_connect is not None:
+            self._on_connect(connection)
         options = self._options
         feed = self._uplink.attach(
             convert=_converter(self._encoding, self._sample_rate, options),
@@ -385,6 +424,9 @@ class SttSession:
         with self._uplink.changed:
             unheard = feed.speech() is not None
         if self._final_after_close or not unheard or self._asked_again:
+            return True
+        if self._on_loss is None and self._service.retry.attempts <= 1:
+            # Nothing is ever tried again.
             return True
         self._asked_again = True
         return False

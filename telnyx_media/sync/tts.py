@@ -163,6 +163,7 @@ class TextToSpeech:
         sample_rate: int,
         on_audio: Callable[[SpeechAudio], None] | None = None,
         on_end: Callable[[Exception | None], None] | None = None,
+        on_connect: Callable[[Connection], None] | None = None,
         tag: str = "tts",
     ) -> TtsSession:
         """Open a session for one reply; returns at once, nothing is connected before it is needed.
@@ -173,12 +174,20 @@ class TextToSpeech:
                 may block, which slows the service down.
             on_end: called once, on the same thread, when the session has ended: with its error, or
                 ``None``.
+            on_connect: called on the same thread with each connection, once it is made.
             tag: of the leg, for the names of threads.
 
         Raises:
             ConfigurationError: ``sample_rate`` cannot be used.
         """
-        return TtsSession(self, sample_rate=sample_rate, on_audio=on_audio, on_end=on_end, tag=tag)
+        return TtsSession(
+            self,
+            sample_rate=sample_rate,
+            on_audio=on_audio,
+            on_end=on_end,
+            on_connect=on_connect,
+            tag=tag,
+        )
 
     def speak(self, text: str | Iterable[str], *, sample_rate: int = 16000) -> Iterator[bytes]:
         """Speak ``text`` and iterate over 16-bit mono PCM as it arrives.

@@ -219,7 +219,7 @@ class Attempt:
         polite = closed.code in _NORMAL
         if self._final_at is not None and (polite or self.tracker.on_last):
             return self._finish()
-        if polite and self.ended and self.delivered:
+        if polite and self.ended and self.delivered and self.tracker.plausible:
             return self._finish()
         idle = time.monotonic() - self._last_audio > IDLE
         if (

@@ -41,6 +41,7 @@ from telnyx_media.sync.threads import BoundedQueue, QueueClosed, ThreadGroup
 from telnyx_media.sync.ttsattempt import Attempt, Piece
 
 if TYPE_CHECKING:
+    from telnyx_media.sync.connection import Connection
     from telnyx_media.sync.tts import TextToSpeech
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class TtsSession:
         on_audio: Callable[[SpeechAudio], None] | None,
         on_end: Callable[[Exception | None], None] | None,
         tag: str,
+        on_connect: Callable[[Connection], None] | None = None,
     ) -> None:
         """Start; made by :meth:`TextToSpeech.open`. Nothing is connected before it is needed."""
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
@@ -122,6 +124,7 @@ class TtsSession:
         self._rate = sample_rate
         self._on_audio = on_audio
         self._on_end = on_end
+        self._on_connect = on_connect
         self._tag = tag
         self._plan = 0
         self._closing = threading.Event()
@@ -269,6 +272,8 @@ class TtsSession:
                 if self._closing.is_set():
                     raise SessionEnded("the session was closed")
                 attempt.connection.connect()
+                if self._on_connect is not None:
+                    self._on_connect(attempt.connection)
                 attempt.start()
                 self._receive(attempt)
                 failures = 0

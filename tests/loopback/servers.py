@@ -75,6 +75,7 @@ class Conversation:
 
     Attributes:
         number: 0 for the first connection of the server.
+        released: set when the test is over.
         query: of the address, in order.
         headers: of the handshake.
         texts: text messages received, decoded from JSON.
@@ -82,11 +83,14 @@ class Conversation:
         audio: the bytes of the binary messages received.
     """
 
-    def __init__(self, connection: ServerConnection, number: int) -> None:
+    def __init__(
+        self, connection: ServerConnection, number: int, released: threading.Event
+    ) -> None:
         """Take over a connection whose handshake is done."""
         assert connection.request is not None
         self.connection = connection
         self.number = number
+        self.released = released
         self.query = parse_qsl(urlsplit(connection.request.path).query, keep_blank_values=True)
         self.headers: Headers = connection.request.headers
         self.texts: list[dict[str, object]] = []
@@ -184,6 +188,7 @@ class WebSocketPeer:
         *,
         tls: bool = False,
         answer: Answer | None = None,
+        late: bool = False,
     ) -> None:
         """Prepare; ``with`` starts it.
 
@@ -191,10 +196,14 @@ class WebSocketPeer:
             behaviours: of the connections.
             tls: whether to speak TLS with the certificate of these tests.
             answer: decides on the handshake; a response refuses it.
+            late: whether connections are refused until :meth:`listen` is called.
         """
         self._behaviours = [behaviours] if callable(behaviours) else list(behaviours)
         self._tls = tls
         self._answer = answer
+        self._late = late
+        self._sock = socket.socket()
+        self.port = 0
         self._errors: list[BaseException] = []
         self._lock = threading.Lock()
         self._running = 0
@@ -210,9 +219,8 @@ class WebSocketPeer:
     @property
     def url(self) -> str:
         """The address."""
-        assert self._server is not None
         scheme = "wss" if self._tls else "ws"
-        return f"{scheme}://127.0.0.1:{self._server.socket.getsockname()[1]}{self.path}"
+        return f"{scheme}://127.0.0.1:{self.port}{self.path}"
 
     @property
     def client_context(self) -> ssl.SSLContext | None:
@@ -220,10 +228,19 @@ class WebSocketPeer:
         return certificate()[1] if self._tls else None
 
     def __enter__(self) -> WebSocketPeer:
+        self._sock.bind(("127.0.0.1", 0))
+        # TLS takes the socket over, so the port is noted here.
+        self.port = self._sock.getsockname()[1]
+        if not self._late:
+            self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Begin to take connections."""
+        self._sock.listen(200)
         self._server = serve(
             self._handle,
-            "127.0.0.1",
-            0,
+            sock=self._sock,
             ssl=certificate()[0] if self._tls else None,
             process_request=self._process_request,
             compression=None,
@@ -232,7 +249,6 @@ class WebSocketPeer:
             close_timeout=1,
         )
         self._group.spawn("serve", self._server.serve_forever)
-        return self
 
     def __exit__(
         self,
@@ -240,11 +256,12 @@ class WebSocketPeer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._server is not None
         self.released.set()
         for conversation in list(self.conversations):
             conversation.vanish()
-        self._server.shutdown()
+        if self._server is not None:
+            self._server.shutdown()
+        self._sock.close()
         self._group.join()
         with self._idle:
             self._idle.wait_for(lambda: not self._running, PATIENCE)
@@ -260,7 +277,7 @@ class WebSocketPeer:
     def _handle(self, connection: ServerConnection) -> None:
         with self._lock:
             self._running += 1
-            conversation = Conversation(connection, len(self.conversations))
+            conversation = Conversation(connection, len(self.conversations), self.released)
             self.conversations.append(conversation)
             behaviour = self._behaviours[min(conversation.number, len(self._behaviours) - 1)]
         try:

@@ -91,7 +91,7 @@ def test_audio_goes_out_at_once_and_then_in_tenths_of_a_second() -> None:
         sizes = peer.conversations[0].sizes
 
     assert sizes[0] == 320
-    assert set(sizes[1:-1]) == {1600}
+    assert all(size % 1600 == 0 for size in sizes[1:-1])
     assert sum(sizes) == 320 + 32000
 
 
