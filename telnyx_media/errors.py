@@ -83,10 +83,12 @@ class SpeechCutShort(ConnectionLost):
 
     Attributes:
         delivered: seconds of audio that were.
+        reason: what went wrong.
     """
 
     def __init__(self, reason: Exception, *, delivered: float) -> None:
         self.delivered = delivered
+        self.reason = reason
         super().__init__(f"speech was cut short after {delivered:.2f} s of audio: {reason}")
 
 
