@@ -34,9 +34,26 @@ KEY = "KEY0123456789-secret"
 """The API key of tests; it must be found nowhere."""
 
 
+def certificate_pem() -> str:
+    """Get the certificate that :func:`certificate` is around, as a CA bundle."""
+    return _make_certificate()[0].decode()
+
+
 @lru_cache(maxsize=1)
 def certificate() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Make a server's and a client's TLS context around one certificate for 127.0.0.1."""
+    pem, secret = _make_certificate()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "loopback.pem"
+        path.write_bytes(pem + secret)
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(path)
+    client = ssl.create_default_context(cadata=pem.decode())
+    return server, client
+
+
+@lru_cache(maxsize=1)
+def _make_certificate() -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -61,13 +78,7 @@ def certificate() -> tuple[ssl.SSLContext, ssl.SSLContext]:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "loopback.pem"
-        path.write_bytes(pem + secret)
-        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server.load_cert_chain(path)
-    client = ssl.create_default_context(cadata=pem.decode())
-    return server, client
+    return pem, secret
 
 
 class Conversation:
@@ -111,6 +122,10 @@ class Conversation:
             self.sizes.append(len(message))
             self.audio += message
         return message
+
+    def receive_raw(self, timeout: float | None = None) -> str | bytes:
+        """Receive a message and note nothing."""
+        return self.connection.recv(timeout)
 
     def send(self, message: object) -> None:
         """Send bytes or text as they are, anything else as JSON."""
