@@ -38,6 +38,7 @@ class BargeInWatch:
         self._settings = settings
         self._voice = voice
         self._interruptible = False
+        self._min_speech = settings.min_speech
         self._raised_at = 0.0
         self._false_alarms = 0
         self._only_words = False
@@ -47,8 +48,9 @@ class BargeInWatch:
         """Whether a voice or a word would stop the agent."""
         return self.agent_speaking and self._interruptible and self.alarm_at is None
 
-    def agent_started(self, *, interruptible: bool) -> None:
-        """Begin to watch."""
+    def agent_started(self, *, interruptible: bool, min_speech: float | None = None) -> None:
+        """Begin to watch; ``min_speech`` in place of the settings' if given."""
+        self._min_speech = self._settings.min_speech if min_speech is None else min_speech
         self.agent_speaking = True
         self.alarm_at = None
         self._only_words = False
@@ -64,8 +66,10 @@ class BargeInWatch:
     @property
     def triggered(self) -> bool:
         """Whether the voice has gone on for long enough to stop the agent."""
-        needed = self._settings.min_speech * 2**self._false_alarms
-        return self.armed and not self._only_words and self._voice.run >= min(needed, MOST_SPEECH)
+        # What was asked for is asked for, however much that is.
+        most = max(MOST_SPEECH, self._min_speech)
+        needed = min(most, self._min_speech * 2**self._false_alarms)
+        return self.armed and not self._only_words and self._voice.run >= needed
 
     def raise_alarm(self, now: float, at: float) -> None:
         """Stop the agent; a decision will follow."""

@@ -79,6 +79,21 @@ class TurnEnded:
     turn: Turn
 
 
+@dataclass(frozen=True)
+class DetectorAsked:
+    """The caller pauses: whether the turn is over is for the detector to say.
+
+    Attributes:
+        text: what was said so far.
+        started_at: when the turn began.
+        silent_from: when the pause began.
+    """
+
+    text: str
+    started_at: float
+    silent_from: float
+
+
 Decision = (
     SpeechStarted
     | SpeechPaused
@@ -88,13 +103,15 @@ Decision = (
     | TurnExpected
     | TurnRevoked
     | TurnEnded
+    | DetectorAsked
 )
 
 Detector = Callable[[bytes, str], "bool | float"]
 """Judge whether a turn is over, from its audio and its text so far.
 
-``True`` ends it, ``False`` waits as after a hesitation; a number is the probability that it is over
-and shortens or lengthens the wait.
+The audio is 16-bit mono PCM at 8 kHz: the turn until now, or its last 8 s if it is longer.  ``True``
+ends it, ``False`` waits as after a hesitation; a number is the probability that it is over and
+shortens or lengthens the wait.
 """
 
 
@@ -110,21 +127,24 @@ class TurnSettings:
         complete: part of ``endpoint`` that is enough after a complete phrase.
         hesitation: times ``endpoint`` that are waited after "um", "and" or a trailing comma.
         number: times ``endpoint`` that are waited in the middle of a number.
-        expect: silence after which a turn is expected, for a reply begun early; ``None``: never.
-        detector: judges whether a turn is over; replaces the rules above.
+        expect: silence after which a turn is expected, for a reply begun early; ``None``: never,
+            also if the engine expects one.
+        detector: whether a detector judges the pauses; it replaces the rules above.
         transcript_wait: how long a turn waits for its transcript beyond its end.
         digit_wait: silence of the keys that ends a turn of digits.
         digit_end: key that ends it at once.
         barge_in: whether the caller may interrupt the agent at all.
         min_speech: speech that stops the agent. Three windows of 32 ms; a click fills one or two.
         min_words: words that make an interruption.
+        backchannels: what is none in any reply, beside what the language has of it.
         short_sound: speech up to this length may be a cough.
         short_wait: how long words are waited for after such a sound.
         words_wait: the same after longer speech.
         alarm_limit: how long the agent is kept silent by a voice that brings no words.
         speech_level: probability from which a window counts as speech.
         silence_level: probability below which speech has paused.
-        echo_margin: dB; a voice that much below what the agent plays is the agent's echo.
+        echo_margin: dB; a voice that much below what the agent plays is the agent's echo, as long
+            as the line's own echo is not known.
     """
 
     language: str = "en-US"
@@ -134,13 +154,14 @@ class TurnSettings:
     hesitation: float = 2.4
     number: float = 3.0
     expect: float | None = None
-    detector: Detector | None = None
+    detector: bool = False
     transcript_wait: float = 1.0
     digit_wait: float = 1.5
     digit_end: str = "#"
     barge_in: bool = True
     min_speech: float = 0.09
     min_words: int = 1
+    backchannels: tuple[str, ...] = ()
     short_sound: float = 0.5
     short_wait: float = 0.25
     words_wait: float = 0.8

@@ -15,10 +15,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from bridge.decisions import Turn, TurnSettings
-from bridge.phrases import Ending, ending, language_of, words
+from bridge.decisions import DetectorAsked, Turn, TurnSettings
+from bridge.phrases import Ending, Language, ending, language_of, words
 from bridge.voicetrack import VoiceTrack
 
 # Seconds.  A detector of voices goes on for so long after a sound has ended; a voice heard longer
@@ -45,22 +43,19 @@ class Utterance:
 
     Attributes:
         started_at: when the caller began.
+        language: that the caller speaks.
     """
 
-    def __init__(
-        self, settings: TurnSettings, voice: VoiceTrack, audio: Callable[[], bytes]
-    ) -> None:
+    def __init__(self, settings: TurnSettings, voice: VoiceTrack) -> None:
         """Begin with nothing said.
 
         Args:
             settings: how to decide.
             voice: the caller's.
-            audio: gets the audio of the turn so far, for the detector.
         """
+        self.language: Language = language_of(settings.language)
         self._settings = settings
         self._voice = voice
-        self._audio = audio
-        self._language = language_of(settings.language)
         self._interims_seen = False
         self._given: tuple[list[str], float] = ([], float("-inf"))
         self.clear()
@@ -76,7 +71,8 @@ class Utterance:
         self._voiced = self._voice.speaking
         self._covered_until = float("-inf")
         self._engine_ended = False
-        self._judged: tuple[str, float, float] | None = None
+        self._asked: DetectorAsked | None = None
+        self._judged: tuple[DetectorAsked, float] | None = None
 
     @property
     def uncovered(self) -> bool:
@@ -179,7 +175,7 @@ class Utterance:
         settings = self._settings
         if settings.endpointing == "engine" or not self._voiced:
             return True
-        return settings.endpointing == "either" and ending(text, self._language) in {
+        return settings.endpointing == "either" and ending(text, self.language) in {
             Ending.COMPLETE,
             Ending.PLAIN,
         }
@@ -188,11 +184,13 @@ class Utterance:
         settings = self._settings
         if settings.endpointing == "engine":
             return settings.endpoint * ENGINE_PATIENCE
-        if settings.detector is not None:
-            if self._judged is None or self._judged[:2] != (text, silent_from):
-                return ASK_AFTER
-            return self._judged[2]
-        return settings.endpoint * self._factor(ending(text, self._language))
+        if settings.detector:
+            asked = self._question(text, silent_from)
+            if self._judged is not None and self._judged[0] == asked:
+                return self._judged[1]
+            # A detector that does not answer costs as much as a hesitation.
+            return settings.endpoint * settings.hesitation
+        return settings.endpoint * self._factor(ending(text, self.language))
 
     def _factor(self, kind: Ending) -> float:
         settings = self._settings
@@ -202,24 +200,37 @@ class Utterance:
             return settings.hesitation
         return settings.number if kind is Ending.NUMBER else 1.0
 
-    def ask_detector(self, now: float) -> None:
-        """Have the detector judge the pause, once for each pause and text."""
-        settings = self._settings
+    def _question(self, text: str, silent_from: float) -> DetectorAsked:
+        return DetectorAsked(text, self.started_at, silent_from)
+
+    def asks_at(self) -> float | None:
+        """Tell when the detector is to be asked; ``None``: not about this pause, or not again."""
         text, silent_from = self.text, self._silent_from()
-        if settings.detector is None or not text or silent_from is None:
-            return
-        asked = self._judged is not None and self._judged[:2] == (text, silent_from)
-        if asked or now < silent_from + ASK_AFTER:
-            return
-        verdict = settings.detector(self._audio(), text)
+        if not self._settings.detector or not text or silent_from is None:
+            return None
+        if self._asked == self._question(text, silent_from):
+            return None
+        return max(silent_from + ASK_AFTER, self._text_at)
+
+    def ask(self, now: float) -> DetectorAsked | None:
+        """Get what the detector is to be asked now, once for each pause and text."""
+        due, silent_from = self.asks_at(), self._silent_from()
+        if due is None or silent_from is None or due > now:
+            return None
+        self._asked = self._question(self.text, silent_from)
+        return self._asked
+
+    def judged(self, asked: DetectorAsked, verdict: bool | float, now: float) -> None:
+        """Take in the detector's answer."""
+        settings = self._settings
         longest = settings.endpoint * settings.hesitation
         shortest = settings.endpoint * settings.complete
         if isinstance(verdict, bool):
-            delay = ASK_AFTER if verdict else longest
+            delay = now - asked.silent_from if verdict else longest
         else:
             over = min(1.0, max(0.0, verdict))
             delay = longest + (shortest - longest) * over
-        self._judged = (text, silent_from, delay)
+        self._judged = (asked, delay)
 
     def expected_at(self) -> float | None:
         """Tell when the turn may be expected to end, for a reply begun early; ``None``: not yet."""

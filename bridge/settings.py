@@ -32,7 +32,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge import values
+from bridge import policies, values
 from bridge.errors import SettingsError
 
 # What taking calls needs (the web application); other commands need less.
@@ -153,6 +153,46 @@ class Settings(BaseSettings):
         alias="BRIDGE_L16_BYTE_ORDER",
         description="byte order of L16 audio in both directions",
     )
+    llm_url: Annotated[str, AfterValidator(values.rest_url)] | None = Field(
+        None,
+        alias="BRIDGE_LLM_URL",
+        description="base of an OpenAI-compatible API for bridge.agents.llm; "
+        "unset: Telnyx's, TELNYX_API_URL and /ai/openai",
+    )
+    llm_api_key: Annotated[SecretStr, AfterValidator(values.header_value)] | None = Field(
+        None,
+        alias="BRIDGE_LLM_API_KEY",
+        description="its key; unset: TELNYX_API_KEY at Telnyx, none elsewhere",
+    )
+    llm_models: Words | None = Field(
+        None,
+        alias="BRIDGE_LLM_MODEL",
+        description="language model; more, after commas, are fallbacks; "
+        "unset: the only one that the API offers",
+    )
+    llm_prompt: str | None = Field(
+        None,
+        alias="BRIDGE_LLM_PROMPT",
+        repr=False,
+        description="what the model is told of its task",
+    )
+    llm_prompt_file: Path | None = Field(
+        None,
+        alias="BRIDGE_LLM_PROMPT_FILE",
+        description="file that holds it instead",
+    )
+    llm_greeting: str | None = Field(
+        None,
+        alias="BRIDGE_LLM_GREETING",
+        description="first words of bridge.agents.llm to the caller",
+    )
+    llm_transfers: Annotated[dict[str, str], BeforeValidator(values.named_numbers)] | None = Field(
+        None,
+        alias="BRIDGE_LLM_TRANSFERS",
+        repr=False,
+        description="where the model may transfer a call: name=number, more after commas; "
+        "unset: nowhere",
+    )
     endpoint_ms: int = Field(
         500,
         alias="BRIDGE_ENDPOINT_MS",
@@ -162,6 +202,48 @@ class Settings(BaseSettings):
     )
     barge_in: Switch = Field(
         True, alias="BRIDGE_BARGE_IN", description="whether a caller may interrupt the agent"
+    )
+    endpointing: Literal["silence", "engine", "either"] = Field(
+        "silence",
+        alias="BRIDGE_ENDPOINTING",
+        description="what ends the caller's turn: silence, the engine's own events, or either",
+    )
+    turn_detector: Annotated[str, AfterValidator(values.agent_name)] | None = Field(
+        None,
+        alias="BRIDGE_TURN_DETECTOR",
+        description="function that judges whether a turn is over, as module:callable; "
+        "unset: by silence and text",
+    )
+    eager_turns: Switch = Field(
+        False,
+        alias="BRIDGE_EAGER_TURNS",
+        description="whether replies are begun before it is sure that the turn is over",
+    )
+    min_speech_ms: int = Field(
+        60,
+        alias="BRIDGE_MIN_SPEECH_MS",
+        ge=30,
+        le=2000,
+        description="milliseconds of the caller's speech that stop the agent",
+    )
+    min_words: int = Field(
+        1,
+        alias="BRIDGE_MIN_WORDS",
+        ge=1,
+        le=20,
+        description="words that make an interruption; with fewer the agent goes on",
+    )
+    backchannels: Annotated[tuple[str, ...], BeforeValidator(values.words)] = Field(
+        (),
+        alias="BRIDGE_BACKCHANNELS",
+        description="words, after commas, that do not interrupt, beside those known of the language",
+    )
+    echo_margin_db: float = Field(
+        12.0,
+        alias="BRIDGE_ECHO_MARGIN_DB",
+        ge=0,
+        le=60,
+        description="a voice so much quieter than the agent is its echo, until the line is known",
     )
     lead_ms: int = Field(
         300,
@@ -196,8 +278,29 @@ class Settings(BaseSettings):
         description="calls per process; unset: the threads less those kept for webhooks",
         validate_default=True,
     )
-    overflow: Literal["busy"] = Field(
-        "busy", alias="BRIDGE_OVERFLOW", description="what a call beyond that gets: busy"
+    overflow: Annotated[str, AfterValidator(policies.overflow)] = Field(
+        "busy",
+        alias="BRIDGE_OVERFLOW",
+        repr=False,
+        description="what a call beyond that gets: busy, say:<line>, transfer:<number> or queue",
+    )
+    queue_music: Annotated[str, AfterValidator(values.rest_url)] | None = Field(
+        None,
+        alias="BRIDGE_QUEUE_MUSIC",
+        description="address of an MP3 or WAV file for callers who wait; unset: a soft chime",
+    )
+    resume: Annotated[str, AfterValidator(policies.resume)] = Field(
+        "again",
+        alias="BRIDGE_RESUME",
+        repr=False,
+        description="what a call gets whose process is gone: again (the agent goes on), "
+        "transfer:<number> or hangup",
+    )
+    resume_line: str = Field(
+        "Sorry, we were cut off for a moment.",
+        alias="BRIDGE_RESUME_LINE",
+        max_length=300,
+        description="what the caller hears then, unless the agent finds words of its own",
     )
     drain_seconds: float = Field(
         25.0,
@@ -322,16 +425,21 @@ class Settings(BaseSettings):
     # -- checking ---------------------------------------------------------------------------------
 
     @field_validator(
-        "codec", "l16_byte_order", "log_level", "log_format", "overflow", mode="before"
+        "codec",
+        "endpointing",
+        "l16_byte_order",
+        "log_level",
+        "log_format",
+        mode="before",
     )
     @classmethod
     def _any_case(cls, value: object, info: ValidationInfo) -> object:
         names = {
             "codec": tuple(CODEC_RATES),
+            "endpointing": ("silence", "engine", "either"),
             "l16_byte_order": ("little", "big"),
             "log_level": LOG_LEVELS,
             "log_format": ("human", "json", "auto"),
-            "overflow": ("busy",),
         }
         return values.choice(value, names[info.field_name or ""])
 
@@ -394,7 +502,12 @@ class Settings(BaseSettings):
         """Collect the values that may appear nowhere; what is logged is searched for them."""
         found = [
             secret.get_secret_value()
-            for secret in (self.telnyx_api_key, self.api_token, self.dashboard_password)
+            for secret in (
+                self.telnyx_api_key,
+                self.llm_api_key,
+                self.api_token,
+                self.dashboard_password,
+            )
             if secret is not None
         ]
         for url in (self.redis_url, self.database_url, self.recordings):

@@ -17,13 +17,14 @@ The decisions, in the order in which they come:
     BargeIn                         stop the audio now, keep the reply
     Interrupted | FalseAlarm        what follows each BargeIn: drop the reply | resume it
     TurnExpected, TurnRevoked       early guess (only if settings ask for it), and its withdrawal
+    DetectorAsked                   judge the pause, and answer by :meth:`TurnTaking.judged`
     TurnEnded                       the caller's turn is complete
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.bargein import BargeInWatch
@@ -31,6 +32,7 @@ from bridge.decisions import (
     BargeIn,
     Decision,
     Detector,
+    DetectorAsked,
     FalseAlarm,
     Interrupted,
     SpeechPaused,
@@ -41,6 +43,7 @@ from bridge.decisions import (
     TurnRevoked,
     TurnSettings,
 )
+from bridge.echoguard import EchoGuard
 from bridge.endpointing import Utterance
 from bridge.phrases import is_backchannel, is_echo, language_of, words
 from bridge.voicetrack import VoiceTrack
@@ -55,36 +58,33 @@ ECHO_SENTENCES = 4
 # Seconds after the agent's end in which its echo may still be recognised.
 ECHO_LASTS = 2.0
 
+# Seconds of silence after which a reply is begun early, where that is wanted.
+EXPECT = 0.2
+
 # Seconds.  A "yeah" that was taken for a backchannel was an answer if the agent ends so soon after.
 ANSWER_OVERLAP = 1.5
-
-
-def _no_audio() -> bytes:
-    return b""
 
 
 class TurnTaking:
     """The state machine of one leg's conversation."""
 
-    def __init__(
-        self, settings: TurnSettings | None = None, *, audio: Callable[[], bytes] = _no_audio
-    ) -> None:
+    def __init__(self, settings: TurnSettings | None = None) -> None:
         """Begin with nobody speaking.
 
         Args:
             settings: how to decide.
-            audio: gets the caller's audio of the turn so far, for ``settings.detector``; called
-                from :meth:`poll`.
         """
         self._settings = settings or TurnSettings()
-        self._language = language_of(self._settings.language)
         self._voice = VoiceTrack(self._settings)
-        self._utterance = Utterance(self._settings, self._voice, audio)
+        self._utterance = Utterance(self._settings, self._voice)
         self._watch = BargeInWatch(self._settings, self._voice)
+        self._echo = EchoGuard(self._settings.echo_margin)
+        self.speak_language(self._settings.language)
         self._decisions: list[Decision] = []
         self._pause_due: float | None = None
         self._expected: Turn | None = None
         # Digits, and when the first and the last were pressed.
+        self._min_words = self._settings.min_words
         self._digits = ""
         self._digits_from = 0.0
         self._digits_at = 0.0
@@ -104,7 +104,14 @@ class TurnTaking:
             TurnSettings(
                 language=settings.language,
                 endpoint=settings.endpoint_ms / 1000,
+                endpointing=settings.endpointing,
+                expect=EXPECT if settings.eager_turns else None,
+                detector=settings.turn_detector is not None,
                 barge_in=settings.barge_in,
+                min_speech=settings.min_speech_ms / 1000,
+                min_words=settings.min_words,
+                backchannels=settings.backchannels,
+                echo_margin=settings.echo_margin_db,
             )
         )
 
@@ -127,18 +134,22 @@ class TurnTaking:
             seconds: its length.
             level: its loudness in dBFS, if known.
             playing: how loud the agent is at the caller's ear, ``Playout.level(now)``, if known;
-                with both, speech far below what is played is the agent's echo and no barge-in.
+                with both, the line's echo is learnt, and is no barge-in.
         """
         if self._quiet_from is None:
             self._quiet_from = now
         voice, settings = self._voice, self._settings
+        # Asked for every window: the quiet ones tell what the line returns, too.
+        echo = level is not None and self._echo.is_echo(
+            level, playing, now, learn=self._watch.armed
+        )
         if probability < settings.silence_level:
             if voice.idle:
                 return
-        elif level is None or playing is None or level >= playing - settings.echo_margin:
-            self._faint = False
-        else:
+        elif echo:
             probability = 0.0
+        else:
+            self._faint = False
         was = voice.speaking
         if voice.feed(probability, now, seconds):
             self._began_to_speak()
@@ -160,8 +171,10 @@ class TurnTaking:
             final=transcript.is_final,
             ends=transcript.ends_utterance,
         )
-        if changed:
+        if changed or transcript.resumed:
             self._revoke()
+        if transcript.eager and self._settings.expect is not None:
+            self._expect()
         watch = self._watch
         if watch.armed and transcript.is_final and text and changed:
             if self._has_words():
@@ -184,14 +197,24 @@ class TurnTaking:
 
     # What the agent does
 
-    def agent_started(self, now: float, *, interruptible: bool = True) -> None:
+    def agent_started(
+        self,
+        now: float,
+        *,
+        interruptible: bool = True,
+        min_speech: float | None = None,
+        min_words: int | None = None,
+    ) -> None:
         """Take note that the agent begins to speak.
 
         Args:
             now: when.
             interruptible: whether the caller may break in.
+            min_speech: seconds of speech that stop it; ``None``: as the settings say.
+            min_words: words that make it an interruption; ``None``: as the settings say.
         """
-        self._watch.agent_started(interruptible=interruptible)
+        self._watch.agent_started(interruptible=interruptible, min_speech=min_speech)
+        self._min_words = self._settings.min_words if min_words is None else min_words
         self._sentences.clear()
         self._echo_until = float("inf")
         self._backchannel = None
@@ -266,9 +289,19 @@ class TurnTaking:
         Noise that the detector takes for a voice does not count: only words, digits and the agent
         do.
         """
-        if self._watch.agent_speaking or self._utterance.text or self._digits:
-            return None
-        return self._quiet_from
+        return None if self.engaged else self._quiet_from
+
+    @property
+    def engaged(self) -> bool:
+        """Whether the agent speaks, or the caller's turn has words or digits."""
+        return bool(self._watch.agent_speaking or self._utterance.text or self._digits)
+
+    def speak_language(self, language: str) -> None:
+        """Take the caller to speak this language from now on, by its tag."""
+        known = language_of(language)
+        more = {" ".join(words(phrase)) for phrase in self._settings.backchannels}
+        self._language = replace(known, backchannels=known.backchannels | more)
+        self._utterance.language = known
 
     # The voice
 
@@ -311,7 +344,7 @@ class TurnTaking:
 
     def _has_words(self) -> bool:
         text = self._utterance.text
-        return len(words(text)) >= max(1, self._settings.min_words) and not is_backchannel(
+        return len(words(text)) >= max(1, self._min_words) and not is_backchannel(
             text, self._language
         )
 
@@ -352,22 +385,38 @@ class TurnTaking:
     def _utterance_dues(self) -> list[float | None]:
         if self._watch.alarm_at is not None:
             return []
-        expected = None if self._expected is not None else self._utterance.expected_at()
-        return [expected, self._utterance.ends_at()]
+        return [self._expected_at(), self._utterance.asks_at(), self._utterance.ends_at()]
 
     def _poll_utterance(self, now: float) -> None:
         # An alarm is decided first: what the caller said may be a backchannel.
         if not self._utterance.open or self._watch.alarm_at is not None:
             return
-        self._utterance.ask_detector(now)
+        asked = self._utterance.ask(now)
+        if asked is not None:
+            self._decisions.append(asked)
         ends_at = self._utterance.ends_at()
         if ends_at is not None and ends_at <= now:
             self._end_utterance(now)
             return
-        expected_at = self._utterance.expected_at()
-        if self._expected is None and expected_at is not None and expected_at <= now:
-            self._expected = self._utterance.turn()
-            self._decisions.append(TurnExpected(self._expected))
+        expected_at = self._expected_at()
+        if expected_at is not None and expected_at <= now:
+            self._expect()
+
+    def judged(self, asked: DetectorAsked, verdict: bool | float, now: float) -> None:
+        """Take in the detector's answer; one that comes when the caller has gone on is ignored."""
+        self._utterance.judged(asked, verdict, now)
+
+    def _expected_at(self) -> float | None:
+        if self._expected is not None or self._watch.agent_speaking:
+            return None
+        return self._utterance.expected_at()
+
+    def _expect(self) -> None:
+        """Have the reply begun early, unless the agent speaks or was told already."""
+        turn = self._utterance.turn()
+        if self._expected is None and turn.text and not self._watch.agent_speaking:
+            self._expected = turn
+            self._decisions.append(TurnExpected(turn))
 
     def _end_utterance(self, now: float) -> None:
         turn = self._take(now)
@@ -377,7 +426,8 @@ class TurnTaking:
             self._backchannel, self._backchannel_at = turn, now
             self._revoke()
             return
-        if self._expected is not None and self._expected.text != turn.text:
+        # A final brings capitals and stops that change nothing.
+        if self._expected is not None and words(self._expected.text) != words(turn.text):
             self._revoke()
         self._expected = None
         self._quiet_from = now
@@ -397,6 +447,7 @@ __all__ = [
     "BargeIn",
     "Decision",
     "Detector",
+    "DetectorAsked",
     "FalseAlarm",
     "Interrupted",
     "SpeechPaused",

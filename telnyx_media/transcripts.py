@@ -322,6 +322,8 @@ class Transcript(msgspec.Struct, frozen=True):
         confidence: 0 to 1; 0 on interims and from engines that give none.
         speech_final: the engine saw the end of the utterance.
         utterance_end: a marker without text, after silence.
+        eager: the engine expects the utterance to be over, and may take that back (flux).
+        resumed: the engine takes that back.
         start: seconds on the audio clock of the session at which the speech began, by our own
             measure; the wire carries no times.
         end: seconds on the audio clock at which it ended.
@@ -334,6 +336,8 @@ class Transcript(msgspec.Struct, frozen=True):
     utterance_end: bool = False
     start: float = 0.0
     end: float = 0.0
+    eager: bool = False
+    resumed: bool = False
 
     @property
     def ends_utterance(self) -> bool:
@@ -402,17 +406,23 @@ def _read_object(item: Mapping[object, object]) -> list[Message]:
     if item.get("type") == "error":
         return [read_error(item)]
     text = item.get("transcript")
-    if text is None and (item.get("utterance_end") is True or item.get("speech_final") is True):
+    # Flux's turn events are documented, and were not seen on Telnyx's socket yet.
+    event = item.get("event")
+    ended = event == "EndOfTurn"
+    marks = ended or item.get("utterance_end") is True or item.get("speech_final") is True
+    if text is None and (marks or event == "TurnResumed"):
         text = ""
     if not isinstance(text, str):
         return []
     return [
         Transcript(
             text=text.strip(),
-            is_final=item.get("is_final") is True or item.get("utterance_end") is True,
+            is_final=ended or item.get("is_final") is True or item.get("utterance_end") is True,
             confidence=_confidence(item.get("confidence")),
-            speech_final=item.get("speech_final") is True,
+            speech_final=ended or item.get("speech_final") is True,
             utterance_end=item.get("utterance_end") is True,
+            eager=event == "EagerEndOfTurn",
+            resumed=event == "TurnResumed",
         )
     ]
 

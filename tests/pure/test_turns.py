@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bridge.turns import (
     BargeIn,
     Decision,
+    DetectorAsked,
     FalseAlarm,
     Interrupted,
     SpeechPaused,
@@ -39,8 +40,13 @@ class AgentMoved:
 class Line:
     """A leg on which things happen at set times; polls as the bridge would."""
 
-    def __init__(self, turn_settings: TurnSettings | None = None, **options: object) -> None:
-        self.turns = TurnTaking(turn_settings, **options)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        turn_settings: TurnSettings | None = None,
+        detector: Callable[[str], bool | float] | None = None,
+    ) -> None:
+        self.turns = TurnTaking(turn_settings)
+        self._detector = detector
         self.decided: list[tuple[float, Decision | AgentMoved]] = []
         self._events: list[tuple[float, int, Callable[[float], object]]] = []
         self._order = itertools.count()
@@ -114,7 +120,12 @@ class Line:
             if next_event <= now:
                 now, _, event = heapq.heappop(self._events)
                 event(now)
-            self.decided += [(now, decision) for decision in self.turns.poll(now)]
+            for decision in self.turns.poll(now):
+                self.decided.append((now, decision))
+                if isinstance(decision, DetectorAsked) and self._detector is not None:
+                    verdict = self._detector(decision.text)
+                    self.turns.judged(decision, verdict, now)
+                    self.decided += [(now, more) for more in self.turns.poll(now)]
             after = self.turns.deadline
             assert after is None or after > now, "polling must get somewhere"
 
@@ -129,7 +140,7 @@ class Line:
     def names(self) -> list[str]:
         """Get the names of the decisions, but of those that only tell of the voice."""
         names = [type(d).__name__ for _, d in self.run() if not isinstance(d, AgentMoved)]
-        return [name for name in names if not name.startswith("Speech")]
+        return [name for name in names if not name.startswith(("Speech", "Detector"))]
 
 
 # Endpointing
@@ -302,35 +313,46 @@ def test_noise_without_words_does_not_keep_a_turn_open() -> None:
     ("verdict", "delay"), [(True, 0.2), (False, 1.2), (1.0, 0.35), (0.0, 1.2), (0.5, 0.775)]
 )
 def test_detector_replaces_the_rules(verdict: bool | float, delay: float) -> None:
-    """A detector of one's own gets audio and text and decides how long the silence must be."""
-    asked: list[tuple[bytes, str]] = []
-
-    def detector(audio: bytes, text: str) -> bool | float:
-        asked.append((audio, text))
-        return verdict
-
-    line = Line(TurnSettings(detector=detector), audio=lambda: b"audio")
+    """A detector of one's own is asked about the pause and decides how long it must be."""
+    line = Line(TurnSettings(detector=True), lambda text: verdict)
     line.sound(1.0, 2.0).text(2.1, "a table and")
 
     ((when, turn),) = line.ended()
+    ((asked_at, asked),) = line.of(DetectorAsked)
 
-    assert asked == [(b"audio", "a table and")]
+    assert isinstance(asked, DetectorAsked)
+    assert asked.text == "a table and"
+    assert asked.started_at == pytest.approx(1.0)
+    assert asked_at - turn.ended_at == pytest.approx(0.2)
     assert when - turn.ended_at == pytest.approx(delay)
 
 
 def test_detector_is_asked_again_in_the_next_pause() -> None:
-    """Each pause is judged anew."""
+    """Each pause is judged anew, and so is a text that came late."""
     asked: list[str] = []
 
-    def detector(_: bytes, text: str) -> float:
+    def detector(text: str) -> float:
         asked.append(text)
         return 0.0 if len(asked) == 1 else 1.0
 
-    line = Line(TurnSettings(detector=detector)).sound(1.0, 2.0).text(2.1, "a table")
-    line.sound(2.6, 3.2).text(3.3, "for four")
+    line = Line(TurnSettings(detector=True), detector).sound(1.0, 2.0).text(2.1, "a table")
+    line.sound(2.6, 3.2).text(3.3, "for four").text(3.45, "people")
 
     assert len(line.ended()) == 1
-    assert asked == ["a table", "a table for four"]
+    assert asked == ["a table", "a table for four", "a table for four people"]
+
+
+def test_detector_that_does_not_answer_costs_no_more_than_a_hesitation() -> None:
+    """A turn ends without its detector, and a late answer changes nothing."""
+    line = Line(TurnSettings(detector=True)).sound(1.0, 2.0).text(2.1, "a table.")
+
+    ((when, turn),) = line.ended()
+    ((_, asked),) = line.of(DetectorAsked)
+    assert isinstance(asked, DetectorAsked)
+    line.turns.judged(asked, True, when + 1)
+
+    assert when - turn.ended_at == pytest.approx(1.2)
+    assert len(line.ended()) == 1
 
 
 def test_finals_can_be_asked_for_when_the_voice_pauses() -> None:
@@ -615,13 +637,16 @@ choices = st.builds(
     expect=st.sampled_from([None, 0.1]),
     barge_in=st.booleans(),
     min_words=st.integers(0, 3),
-    detector=st.sampled_from([None, lambda audio, text: len(text) % 2 == 0, lambda a, t: 0.5]),
+    detector=st.booleans(),
 )
+detectors = st.sampled_from([None, lambda text: len(text) % 2 == 0, lambda text: 0.5])
 
 
-def play(chosen: TurnSettings, script: Script) -> Line:
+def play(
+    chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None = None
+) -> Line:
     """Run a script of events, each so long after the one before."""
-    line, now = Line(chosen), 1.0
+    line, now = Line(chosen, detector), 1.0
     for wait, (kind, what, how) in script:
         now += wait
         if isinstance(what, float):
@@ -638,10 +663,12 @@ def play(chosen: TurnSettings, script: Script) -> Line:
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(choices, scripts)
-def test_every_alarm_is_decided(chosen: TurnSettings, script: Script) -> None:
+@given(choices, scripts, detectors)
+def test_every_alarm_is_decided(
+    chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None
+) -> None:
     """Whatever happens, each barge-in gets one decision before the next, and all comes to rest."""
-    line = play(chosen, script)
+    line = play(chosen, script, detector)
     alarm = False
     for _, decision in line.run(120.0):
         if isinstance(decision, AgentMoved):
@@ -663,11 +690,13 @@ def test_every_alarm_is_decided(chosen: TurnSettings, script: Script) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(choices, scripts)
-def test_no_word_is_lost_or_given_twice(chosen: TurnSettings, script: Script) -> None:
+@given(choices, scripts, detectors)
+def test_no_word_is_lost_or_given_twice(
+    chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None
+) -> None:
     """With a silent agent, every final is in exactly one turn, in order, and so is every digit."""
     script = [(wait, event) for wait, event in script if event[0] in {"sound", "final", "key"}]
-    turns = [turn for _, turn in play(chosen, script).ended()]
+    turns = [turn for _, turn in play(chosen, script, detector).ended()]
 
     said = " ".join(str(what) for _, (kind, what, _) in script if kind == "final")
     keyed = "".join(str(what) for _, (kind, what, _) in script if kind == "key")
@@ -678,11 +707,13 @@ def test_no_word_is_lost_or_given_twice(chosen: TurnSettings, script: Script) ->
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(choices, scripts)
-def test_expected_turns_are_resolved(chosen: TurnSettings, script: Script) -> None:
+@given(choices, scripts, detectors)
+def test_expected_turns_are_resolved(
+    chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None
+) -> None:
     """An expected turn is followed by its revocation or by exactly that turn."""
     expected: Turn | None = None
-    for _, decision in play(chosen, script).run(120.0):
+    for _, decision in play(chosen, script, detector).run(120.0):
         if isinstance(decision, TurnExpected):
             assert expected is None
             expected = decision.turn
