@@ -101,6 +101,21 @@ def header_value(value: SecretStr) -> SecretStr:
     return value
 
 
+def named_numbers(value: object) -> object:
+    """Read ``sales=+12025550101, support=sip:help@example.com``."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, str] = {}
+    for entry in value.split(","):
+        name, equals, number = (part.strip() for part in entry.partition("="))
+        if not entry.strip():
+            continue
+        if not (equals and name and re.fullmatch(r"\+[1-9]\d{4,14}|sips?:\S+@\S+", number)):
+            raise ValueError("must be name=number, the number as +12025550101 or sip:…@…")
+        found[name.lower()] = number
+    return found
+
+
 # -- addresses ------------------------------------------------------------------------------------
 
 
