@@ -26,7 +26,9 @@ from telnyx_media.errors import TelnyxMediaError
 # Name of the command: what it does, in one line.  The module is bridge.commands.<name>.
 COMMANDS = {
     "demo": "Hold a whole phone call on this machine, no account needed.",
+    "doctor": "Check everything that can be wrong, and say what to do.",
     "serve": "Run the app on this machine.",
+    "setup": "Make the Call Control application and attach a number.",
     "simulate": "Call the configured agent with an audio file as the caller.",
     "simulator": "Run Telnyx on loopback until stopped.",
 }

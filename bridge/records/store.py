@@ -109,6 +109,15 @@ class RecordStore:
             raise RecordsError("the database is not up to date: run bridge db upgrade")
         self._up_to_date = True
 
+    def revision(self) -> str | None:
+        """Get the revision of the tables; ``None`` for an empty database.
+
+        Raises:
+            RecordsError: the database cannot be reached.
+        """
+        with told_plainly():
+            return migration.current(self.engine)
+
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()

@@ -22,9 +22,9 @@ PUBLIC_KEY = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 
 
 @contextlib.contextmanager
-def serving(app: Flask) -> Iterator[str]:
+def serving(app: Flask, port: int = 0) -> Iterator[str]:
     """Serve ``app`` on loopback; yields its address."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server = make_server("127.0.0.1", port, app, threaded=True)
     with ThreadGroup("web") as group:
         group.spawn("serve", server.serve_forever, 0.02)
         try:
