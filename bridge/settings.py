@@ -315,6 +315,37 @@ class Settings(BaseSettings):
         repr=False,
         description="directory or storage URL for recordings; unset: none are made",
     )
+    retention_days: float | None = Field(
+        None,
+        alias="BRIDGE_RETENTION_DAYS",
+        ge=1,
+        description="days after which a call's record and recordings are deleted; unset: never",
+    )
+    postcall_url: Annotated[str, AfterValidator(values.rest_url)] | None = Field(
+        None,
+        alias="BRIDGE_POSTCALL_URL",
+        repr=False,
+        description="where a webhook with the record of each call goes when it is over; unset: none",
+    )
+    postcall_secret: Annotated[SecretStr, AfterValidator(values.webhook_secret)] | None = Field(
+        None,
+        alias="BRIDGE_POSTCALL_SECRET",
+        description="secret that signs them, whsec_ and base64, as Standard Webhooks says",
+        validate_default=True,
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        alias="BRIDGE_METRICS_TOKEN",
+        min_length=16,
+        description="bearer token of /metrics; unset: whoever reaches the app may read its numbers",
+    )
+    otel_endpoint: str | None = Field(
+        None,
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        repr=False,
+        description="OpenTelemetry collector, https://…:4318, that gets a trace of each call; "
+        "unset: no traces",
+    )
     redis_url: Annotated[str, AfterValidator(values.redis_url)] | None = Field(
         None,
         alias="REDIS_URL",
@@ -450,6 +481,13 @@ class Settings(BaseSettings):
             return "nova-3"
         return value
 
+    @field_validator("postcall_secret")
+    @classmethod
+    def _signed(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("postcall_url"):
+            raise ValueError("must be set: webhooks to BRIDGE_POSTCALL_URL are signed with it")
+        return value
+
     @field_validator("max_calls", mode="before")
     @classmethod
     def _derived_max_calls(cls, value: object, info: ValidationInfo) -> object:
@@ -507,6 +545,8 @@ class Settings(BaseSettings):
                 self.llm_api_key,
                 self.api_token,
                 self.dashboard_password,
+                self.postcall_secret,
+                self.metrics_token,
             )
             if secret is not None
         ]

@@ -9,6 +9,7 @@ Pure, but for the user's home directory.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -114,6 +115,18 @@ def named_numbers(value: object) -> object:
             raise ValueError("must be name=number, the number as +12025550101 or sip:…@…")
         found[name.lower()] = number
     return found
+
+
+def webhook_secret(value: SecretStr) -> SecretStr:
+    """Check the secret of webhooks in the Standard Webhooks form."""
+    text = value.get_secret_value().removeprefix("whsec_")
+    try:
+        size = len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+    except ValueError:
+        size = 0
+    if not 24 <= size <= 64:
+        raise ValueError("must be whsec_ and the base64 of 24 to 64 bytes")
+    return value
 
 
 # -- addresses ------------------------------------------------------------------------------------
