@@ -91,6 +91,8 @@ LAYERS: list[set[str]] = [
 BESIDE = {
     "bridge.simulator": ("bridge.simulator", "bridge.commands", "bridge.demo"),
     "bridge.demo": ("bridge.demo", "bridge.commands"),
+    "bridge.doctor": ("bridge.doctor", "bridge.commands"),
+    "bridge.account": ("bridge.doctor", "bridge.commands"),
     "bridge.commands": ("bridge.commands",),
     "bridge.cli": ("bridge.commands", "bridge.__main__"),
     "telnyx_media.livekit_compat": ("telnyx_media.livekit_compat",),
