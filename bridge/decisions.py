@@ -109,7 +109,7 @@ Decision = (
 Detector = Callable[[bytes, str], "bool | float"]
 """Judge whether a turn is over, from its audio and its text so far.
 
-The audio is 16-bit mono PCM at 8 kHz: the turn until now, or its last 8 s if it is longer.  ``True``
+The audio is 16-bit mono PCM at 8 kHz, of the turn until now, at most its last 8 s.  ``True``
 ends it, ``False`` waits as after a hesitation; a number is the probability that it is over and
 shortens or lengthens the wait.
 """
@@ -134,7 +134,8 @@ class TurnSettings:
         digit_wait: silence of the keys that ends a turn of digits.
         digit_end: key that ends it at once.
         barge_in: whether the caller may interrupt the agent at all.
-        min_speech: speech that stops the agent. Three windows of 32 ms; a click fills one or two.
+        min_speech: speech that stops the agent: two windows of 32 ms. The detector takes clicks and
+            coughs for speech in none; webrtcvad does, and wants 0.09.
         min_words: words that make an interruption.
         backchannels: what is none in any reply, beside what the language has of it.
         short_sound: speech up to this length may be a cough.
@@ -159,7 +160,7 @@ class TurnSettings:
     digit_wait: float = 1.5
     digit_end: str = "#"
     barge_in: bool = True
-    min_speech: float = 0.09
+    min_speech: float = 0.06
     min_words: int = 1
     backchannels: tuple[str, ...] = ()
     short_sound: float = 0.5

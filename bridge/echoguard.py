@@ -24,7 +24,7 @@ from collections import deque
 # Seconds for which what was played may still come back after it has ended.
 LINGERS = 0.4
 
-# Seconds of the agent's speech before its echo is looked for: a far line takes so long to return it.
+# Seconds of speech of the agent before its echo is looked for: a far line returns it so late.
 RETURNS_AFTER = 0.2
 
 # Windows of the line by which its echo return is judged: 4 s of the agent's speech, of which half a
@@ -35,6 +35,10 @@ ENOUGH = 16
 # Part of the windows that are quieter than the echo return: what is left are the loud ones, more
 # than a caller's attempts to break in.
 QUANTILE = 0.8
+
+# Of windows that are louder than the echo so far, every second counts: mostly they are a caller,
+# whom a reply that asks for much speech lets go on.
+LOUDER_COUNTS = 2
 
 # dB above the echo return that an echo hardly ever reaches.
 HEADROOM = 8.0
@@ -76,6 +80,7 @@ class EchoGuard:
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []
         self._caller_until = float("-inf")
+        self._louder = 0
 
     @property
     def echo_return(self) -> float | None:
@@ -93,17 +98,22 @@ class EchoGuard:
             now: when the window ended.
             learn: whether nothing speaks against the window's being an echo, if it is loud.
         """
-        self._follow_noise(level, now, silent=now - self._playing_at > LINGERS and playing is None)
+        silent = playing is None and now - self._playing_at > LINGERS
+        self._follow_noise(level, now, silent=silent)
+        if silent:
+            return False
         if playing is not None:
             if now - self._playing_at > LINGERS:
                 self._playing_from = now
             self._playing, self._playing_at = playing, now
-            if learn and playing >= LOUD_ENOUGH and now - self._playing_from >= RETURNS_AFTER:
-                self._learn(self._without_noise(level) - playing)
-        elif now - self._playing_at > LINGERS:
-            return False
-        if level >= self._playing + self._limit():
+        louder = level >= self._playing + self._limit()
+        if louder:
             self._caller_until = now + HOLD
+        self._louder += louder
+        counts = not louder or self._louder % LOUDER_COUNTS == 0
+        loud_enough = playing is not None and playing >= LOUD_ENOUGH
+        if learn and counts and loud_enough and now - self._playing_from >= RETURNS_AFTER:
+            self._learn(self._without_noise(level) - self._playing)
         return now > self._caller_until
 
     def _limit(self) -> float:

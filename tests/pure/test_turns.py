@@ -428,10 +428,10 @@ def test_barge_in_is_fast() -> None:
         assert when - start <= 0.15
 
 
-@pytest.mark.parametrize("windows", [1, 2])
-def test_click_does_not_stop_the_agent(windows: int) -> None:
-    """A click fills a window or two and is no speech."""
-    line = Line().agent(0.0, 9.0)
+@pytest.mark.parametrize(("windows", "least"), [(1, 0.06), (2, 0.09)])
+def test_click_does_not_stop_the_agent(windows: int, least: float) -> None:
+    """What is shorter than the least speech is none, however often it comes."""
+    line = Line(TurnSettings(min_speech=least)).agent(0.0, 9.0)
     for again in range(10):
         line.sound(1.0 + again * 0.4, 1.0 + again * 0.4 + windows * WINDOW, 1.0)
 
@@ -554,6 +554,27 @@ def test_caller_may_choose_among_the_agents_words() -> None:
     line.sound(1.0, 1.6, level=-25.0, playing=-20.0).text(1.8, "Salad.")
 
     assert [turn.text for _, turn in line.ended()] == ["Salad."]
+
+
+def test_each_reply_may_ask_for_more() -> None:
+    """Least speech and least words of one reply stand in place of the settings'."""
+    line = Line().at(0.0, lambda now: line.turns.agent_started(now, min_speech=0.5))
+    line.sound(1.0, 1.4).sound(2.0, 3.0)
+    assert [when for when, _ in line.of(BargeIn)] == [pytest.approx(2.5, abs=WINDOW)]
+
+    line = Line().at(0.0, lambda now: line.turns.agent_started(now, min_words=3))
+    line.sound(1.0, 1.4).text(1.5, "Hello there").sound(4.0, 4.9).text(5.0, "Can you hear me?")
+    assert [when for when, _ in line.of(Interrupted)] == [5.0]
+
+
+def test_backchannels_can_be_added() -> None:
+    """A phrase of one's own lets the agent go on, and does so in another language too."""
+    line = Line(TurnSettings(backchannels=("Roger that!",))).agent(0.0, 9.0)
+    line.sound(1.0, 1.4).text(1.5, "roger that.")
+    line.at(3.0, lambda now: line.turns.speak_language("de-DE"))
+    line.sound(4.0, 4.4).text(4.5, "Roger that, genau.")
+
+    assert line.names() == ["BargeIn", "FalseAlarm"] * 2
 
 
 def test_faint_echo_does_not_stop_the_agent() -> None:
