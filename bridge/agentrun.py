@@ -17,6 +17,7 @@ from bridge.conversation import Conversation
 from bridge.decisions import Turn
 from bridge.errors import CallEnded
 from bridge.legreport import LegReport
+from bridge.resumption import Resumption
 from bridge.speaking import Speaker
 from telnyx_media.errors import TelnyxMediaError
 
@@ -35,6 +36,8 @@ class AgentRun:
         speaker: Speaker,
         report: LegReport,
         end: Callable[[str], object],
+        *,
+        resumption: Resumption | None = None,
     ) -> None:
         """Prepare.
 
@@ -44,8 +47,12 @@ class AgentRun:
             speaker: speaks the replies.
             report: told when the function fails.
             end: ends the leg, for a reason.
+            resumption: what becomes of a call that an earlier agent held, if this is one.
         """
-        self._agent = agent
+        self._resumption = resumption
+        # Said before the agent's first words unless it has seen that the call is a resumed one.
+        self._excuse = "" if resumption is None else resumption.line
+        self._agent = agent if resumption is None else resumption.choose(agent)
         self._conversation = conversation
         self._speaker = speaker
         self._report = report
@@ -53,7 +60,7 @@ class AgentRun:
 
     def run(self) -> None:
         """Call the function; return when it did, and the call is on its way to its end."""
-        call = Call(self)
+        call = Call(self, resumed=self._resumption is not None, on_notice=self._notice)
         try:
             self._speaker.warm_up()
             self._agent(call)
@@ -85,7 +92,12 @@ class AgentRun:
     @property
     def history(self) -> tuple[Remark, ...]:
         """What was said and heard so far."""
+        self._notice()
         return self._conversation.history
+
+    def _notice(self) -> None:
+        """The agent knows that the call was held before: it finds its own words."""
+        self._excuse = ""
 
     @property
     def ended(self) -> bool:
@@ -94,6 +106,9 @@ class AgentRun:
 
     def speak(self, text: str | Iterable[str], *, interruptible: bool) -> Reply:
         """Say it; see :meth:`bridge.call.Call.say`."""
+        excuse, self._excuse = self._excuse, ""
+        if excuse:
+            self._speaker.speak(excuse, interruptible=False)
         return self._speaker.speak(text, interruptible=interruptible)
 
     def hear(self, timeout: float | None) -> Turn | None:

@@ -128,10 +128,24 @@ class Call:
             ``history`` then has what was said.
     """
 
-    def __init__(self, line: Line, *, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        line: Line,
+        *,
+        resumed: bool = False,
+        on_notice: Callable[[], object] = lambda: None,
+    ) -> None:
         self._line = line
         self.state: dict[str, Any] = {}
-        self.resumed = resumed
+        self._resumed = resumed
+        # Told when the agent asks whether the call is a resumed one.
+        self._on_notice = on_notice
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier agent already held this call, in a process that is gone."""
+        self._on_notice()
+        return self._resumed
 
     @property
     def info(self) -> CallInfo:

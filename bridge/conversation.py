@@ -73,6 +73,12 @@ class Listener:
     def false_alarm(self) -> None:
         """A reply that was paused goes on."""
 
+    def remarked(self, number: int, remark: Remark) -> None:
+        """The history has one more entry, of that number."""
+
+    def saying(self, remark: Remark) -> None:
+        """A reply has grown, or more of it was heard."""
+
     def pump_failed(self, error: Exception) -> None:
         """Sending raised what it should not; a bug."""
 
@@ -99,6 +105,8 @@ class Conversation:
         *,
         tap: Tap | None = None,
         clock: Callable[[], float] = time.monotonic,
+        history: Sequence[Remark] = (),
+        age: float = 0.0,
     ) -> None:
         """Begin in silence.
 
@@ -107,6 +115,8 @@ class Conversation:
             playout: decides what to send when.
             pacer: calls :meth:`pump` when something is due.
             listener: told of what happened.
+            history: what was said before, in a process that held this call.
+            age: seconds since the call began.
             tap: gets what is sent, too.
             clock: the clock of all ``now``.
         """
@@ -123,13 +133,13 @@ class Conversation:
         self._changed = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._after: list[Callable[[], None]] = []
-        self._began = clock()
+        self._began = clock() - age
         self._ended = False
         self._error: Exception | None = None
         self._speech: Speech | None = None
         self._waiting: deque[Turn] = deque(maxlen=WAITING_TURNS)
         self._last_turn: tuple[Turn, float] | None = None
-        self._history: list[Remark] = []
+        self._history: list[Remark] = list(history)
         self._stirs = 0
         self._quiet_since: float | None = None
         # When the pacer will call next, so that it is woken only for what is due earlier.
@@ -221,6 +231,7 @@ class Conversation:
         """Take note of a mark that came back."""
         with self._locked() as now:
             self._playout.mark_returned(name, now)
+            self._note_saying(now)
             self._check_finished(now)
             self._arm(now)
 
@@ -314,10 +325,25 @@ class Conversation:
         self._waiting.append(turn)
         self._last_turn = (turn, now)
         at = max(0.0, turn.started_at - self._began)
-        self._history.append(Remark("caller", turn.text, turn.text, at=at, digits=turn.digits))
+        self._remember(Remark("caller", turn.text, turn.text, at=at, digits=turn.digits))
         self._changed.notify_all()
         latency = TurnLatency(endpoint=None if turn.digits else now - turn.ended_at)
         self._after.append(lambda: self._listener.turn_ended(turn, latency))
+
+    def _remember(self, remark: Remark) -> None:
+        """Add to the history."""
+        number = len(self._history)
+        self._history.append(remark)
+        self._after.append(lambda: self._listener.remarked(number, remark))
+
+    def _note_saying(self, now: float) -> None:
+        """Tell what is being said, and what was heard of it so far."""
+        speech = self._speech
+        if speech is None or not speech.text.strip():
+            return
+        heard = self._playout.heard(now).text
+        remark = Remark("agent", speech.text.strip(), heard, interrupted=True, at=now - self._began)
+        self._after.append(lambda: self._listener.saying(remark))
 
     def _interrupt(self, now: float) -> None:
         if self._speech is not None:
@@ -346,7 +372,7 @@ class Conversation:
         self._speech = None
         at = max(0.0, (speech.frame_at or now) - self._began)
         reply = speech.reply
-        self._history.append(Remark("agent", reply.text, heard, reply.interrupted, at))
+        self._remember(Remark("agent", reply.text, heard, reply.interrupted, at))
         latency = speech.latency()
         self._after.append(lambda: self._listener.reply_ended(reply, latency))
         self._changed.notify_all()
@@ -423,6 +449,7 @@ class Conversation:
             self._turns.agent_says(text)
             segment = self._playout.add_segment(text)
             speech.segments.append(segment)
+            self._note_saying(now)
             return segment
 
     def abandon(self, speech: Speech) -> None:

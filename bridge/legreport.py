@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bridge.call import CallInfo, Reply
+from bridge.call import CallInfo, Remark, Reply
 from bridge.conversation import Listener
 from bridge.decisions import Turn
 from bridge.failures import where
@@ -50,6 +50,15 @@ class LegReport(Listener):
     def began(self) -> None:
         """The leg was taken up."""
         self._audience.tell(lambda observer: observer.on_begin(self.info))
+
+    def arrived(self) -> None:
+        """The leg came over from another process."""
+        self._audience.tell(lambda observer: observer.on_arrive(self.info))
+
+    def departed(self) -> None:
+        """The leg went over to another process."""
+        self.log.info("leg went over to another process")
+        self._audience.tell(lambda observer: observer.on_depart(self.info))
 
     def stream_started(self, info: CallInfo) -> None:
         """A media stream started; ``info`` has its codec."""
@@ -94,6 +103,14 @@ class LegReport(Listener):
     def reply_ended(self, reply: Reply, latency: TurnLatency) -> None:
         """A reply is over."""
         self._audience.tell(lambda observer: observer.on_reply(self.info, reply, latency))
+
+    def remarked(self, number: int, remark: Remark) -> None:
+        """The history has one more entry."""
+        self._audience.tell(lambda observer: observer.on_remark(self.info, number, remark))
+
+    def saying(self, remark: Remark) -> None:
+        """A reply has grown, or more of it was heard."""
+        self._audience.tell(lambda observer: observer.on_saying(self.info, remark))
 
     def barged_in(self, delay: float) -> None:
         """The caller broke in."""

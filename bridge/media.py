@@ -27,8 +27,9 @@ logger = logging.getLogger(__name__)
 
 ROUTE = "/telnyx/media/<token>"
 
-# A token that nobody knows, and one that was good for another stream.
-STATUS = {"unknown": 404, "expired": 403, "in use": 403, "ended": 403}
+# A token that nobody knows, one that was good for another stream, and one of a leg that this
+# process, which is full or on its way out, leaves to the others.
+STATUS = {"unknown": 404, "expired": 403, "in use": 403, "ended": 403, "elsewhere": 503}
 
 
 def make_blueprint(switchboard: Switchboard) -> Blueprint:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
-    from bridge.call import CallInfo, Reply
+    from bridge.call import CallInfo, Remark, Reply
     from bridge.decisions import Turn
     from bridge.events import Event
 
@@ -125,6 +125,18 @@ class CallObserver:
 
     def on_media(self, info: CallInfo) -> None:
         """A media stream started; ``info`` has its codec."""
+
+    def on_arrive(self, info: CallInfo) -> None:
+        """A leg came over from another process, instead of ``on_begin``; it may have talked."""
+
+    def on_depart(self, info: CallInfo) -> None:
+        """A leg went over to another process, instead of ``on_end``."""
+
+    def on_remark(self, info: CallInfo, number: int, remark: Remark) -> None:
+        """The history has an entry of that number, counted from 0; before turn or reply is told."""
+
+    def on_saying(self, info: CallInfo, remark: Remark) -> None:
+        """A reply has grown, or more of it was heard; ``remark`` is what it would be, cut here."""
 
     def on_turn(self, info: CallInfo, turn: Turn, latency: TurnLatency) -> None:
         """The caller's turn is over; ``latency.endpoint`` is known."""

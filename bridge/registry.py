@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bridge.call import CallInfo
+from bridge.errors import BridgeError
+from bridge.inheritance import Inheritance
 
-__all__ = ["Claim", "MemoryRegistry", "Refusal", "Registry"]
+__all__ = ["Claim", "MemoryRegistry", "Refusal", "Registry", "RegistryAway"]
 
 # How long an event id is remembered: Telnyx's retries span a minute, a failover URL a little more;
 # its pages give no number, so ten minutes and a bound by count.
@@ -34,7 +36,11 @@ TOKEN_LIFETIME = 60.0
 # How long after its socket was lost without a `stop` frame a token is accepted once more.
 RECONNECT_GRACE = 5.0
 
-Refusal = Literal["unknown", "expired", "in use", "ended"]
+Refusal = Literal["unknown", "expired", "in use", "ended", "elsewhere"]
+
+
+class RegistryAway(BridgeError):
+    """What processes share cannot be reached: calls go on, and none begins."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,14 @@ class Claim:
     Attributes:
         call_control_id: the leg that the token was minted for.
         again: whether this token's socket was lost before and Telnyx has come back.
+        inheritance: the leg, if it has lived in another process until now.
+        owner: the process it has lived in until now, if that was another one.
     """
 
     call_control_id: str
     again: bool = False
+    inheritance: Inheritance | None = None
+    owner: str = ""
 
 
 class Registry(Protocol):
@@ -57,13 +67,16 @@ class Registry(Protocol):
         """Remember an event id; whether it was there already."""
 
     def begin(self, info: CallInfo) -> bool:
-        """Enter a leg; False if it is live already or has ended."""
+        """Enter a leg; False if it is live already or has ended; raise ``RegistryAway``."""
 
     def find(self, key: str) -> CallInfo | None:
         """Get a live leg by ``call_control_id`` or ``call_leg_id``."""
 
     def end(self, key: str) -> bool:
-        """Remove a leg for good, its tokens with it; whether it was live."""
+        """Remove a leg for good, its tokens with it; whether it was live, and this process's."""
+
+    def forget(self, key: str) -> None:
+        """Let go of a leg that has moved to another process."""
 
     def has_ended(self, key: str) -> bool:
         """Whether a leg of this id is known to be over."""
@@ -191,13 +204,22 @@ class MemoryRegistry:
         with self._lock:
             key = self._by_leg_id.get(key, key)
             self._ended.add(key, self._clock())
-            info = self._legs.pop(key, None)
-            if info is None:
-                return False
-            self._by_leg_id.pop(info.call_leg_id, None)
-            for digest in [d for d, t in self._tokens.items() if t.call_control_id == key]:
-                del self._tokens[digest]
-            return True
+            return self._remove(key)
+
+    def _remove(self, key: str) -> bool:
+        """Remove a leg and its tokens; the lock is held."""
+        info = self._legs.pop(key, None)
+        if info is None:
+            return False
+        self._by_leg_id.pop(info.call_leg_id, None)
+        for digest in [d for d, t in self._tokens.items() if t.call_control_id == key]:
+            del self._tokens[digest]
+        return True
+
+    def forget(self, key: str) -> None:
+        """Let go of a leg, and its tokens, without remembering that it has ended."""
+        with self._lock:
+            self._remove(key)
 
     def has_ended(self, key: str) -> bool:
         """Whether a leg of this id is known to be over."""
@@ -260,4 +282,5 @@ class MemoryRegistry:
 
 
 def _digest(token: str) -> bytes:
+    """Make what a token is known by."""
     return hashlib.sha256(token.encode()).digest()

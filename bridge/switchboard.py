@@ -20,20 +20,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol
 
 from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
-from bridge.errors import CommandError, SettingsError
-from bridge.events import CallHangup, CallInitiated, Event
+from bridge.errors import CommandError, EventError, SettingsError
+from bridge.events import CallHangup, CallInitiated, Event, parse_event
+from bridge.inheritance import Inheritance
 from bridge.observer import Audience, CallObserver
 from bridge.pacer import Pacer
 from bridge.recorder import RecordingWriter
-from bridge.registry import Refusal, Registry
+from bridge.registry import Refusal, Registry, RegistryAway
 from bridge.settings import Settings
 from bridge.storage import make_storage
-from bridge.worker import JOIN, CallWorker
+from bridge.worker import HANDOVER_WAIT, JOIN, MOVED, CallWorker
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline
 from telnyx_media.sync.tts import TextToSpeech
@@ -42,6 +43,39 @@ from telnyx_media.vad import VoiceDetector
 __all__ = ["Switchboard"]
 
 logger = logging.getLogger(__name__)
+
+
+# Legs on their way here of which events may be kept.
+EARLY = 1000
+
+# Threads of the server that the media sockets of other processes' legs may not take.
+SPARE = 2
+
+
+class Elsewhere(Protocol):
+    """The other processes that serve the same application."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether they can be reached; if not, no call may begin."""
+
+    def others(self) -> int:
+        """Count those that take calls."""
+
+    def forward(self, event: Event) -> Literal["nobody", "here", "elsewhere"]:
+        """Bring an event to the process that its leg lives in."""
+
+    def place(self, info: CallInfo) -> bool:
+        """Have a new call taken by a process with room; whether there is one."""
+
+    def is_ours(self, token: str) -> bool:
+        """Whether the leg of a stream token lives here."""
+
+    def departed(self, info: CallInfo) -> None:
+        """Tell that a leg's agent here has fallen silent."""
+
+    def hang_up(self, key: str) -> bool:
+        """End a leg that lives elsewhere."""
 
 
 class Switchboard:
@@ -56,6 +90,7 @@ class Switchboard:
         pacer: Pacer,
         agent: Agent,
         observers: Sequence[CallObserver] = (),
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """Make a switchboard with no call on it.
 
@@ -66,6 +101,7 @@ class Switchboard:
             pacer: the thread that sends outbound audio.
             agent: called once per call, on a thread of its own.
             observers: told what happens on every call.
+            elsewhere: the other processes, if there may be any.
 
         Raises:
             SettingsError: what taking calls needs is not set.
@@ -77,6 +113,7 @@ class Switchboard:
         self._registry = registry
         self._pacer = pacer
         self._agent = agent
+        self._elsewhere = elsewhere
         self._observers = tuple(observers)
         self._stt = _speech_to_text(settings)
         self._tts = _text_to_speech(settings)
@@ -88,8 +125,12 @@ class Switchboard:
         self._changed = threading.Condition(self._lock)
         self._workers: dict[str, CallWorker] = {}
         # Legs that take nothing more, but whose threads may not have ended.
-        self._leaving: dict[str, CallWorker] = {}
+        self._leaving: set[CallWorker] = set()
+        # Legs that are being entered, and events of legs that are about to come from elsewhere.
+        self._entering = 0
+        self._early: dict[str, list[Event]] = {}
         self._draining = False
+        self._handing_over = False
 
     # -- webhooks ---------------------------------------------------------------------------------
 
@@ -102,33 +143,101 @@ class Switchboard:
         if self._registry.seen_event(event.id):
             return
         Audience(self._observers, logger).tell(lambda observer: observer.on_event(event))
+        self.deliver(event)
+
+    def deliver(self, event: Event) -> None:
+        """Act on an event that was not seen before, wherever it arrived."""
         payload = event.payload
         if isinstance(payload, CallInitiated) and payload.direction == "incoming":
-            self._begin(_call_info(payload))
+            self.begin(_call_info(payload))
             return
         worker = self._find(payload.call_control_id) or self._find(payload.call_leg_id)
         if worker is not None:
             worker.handle(event)
+        elif self._elsewhere is not None and (where := self._elsewhere.forward(event)) != "nobody":
+            if where == "here":
+                self._keep(event)
         elif isinstance(payload, CallHangup) and payload.call_control_id:
             # Perhaps ahead of its call.initiated, which must then not be answered.
             self._registry.end(payload.call_control_id)
 
-    def _begin(self, info: CallInfo) -> None:
+    def _keep(self, event: Event) -> None:
+        """Keep an event of a leg that is on its way here."""
+        key = event.call_control_id
         with self._lock:
-            full = len(self._workers) >= self._settings.max_calls
-            refuse = full or self._draining
-            if not refuse:
-                if not self._registry.begin(info):
-                    return
-                worker = self._make_worker(info)
-                self._workers[info.call_control_id] = worker
-        if refuse:
-            self._refuse(info, "stopping" if self._draining else "all lines are busy")
-            return
-        worker.log.info("leg began: %s", info.direction)
-        worker.start()
+            worker = self._workers.get(key)
+            if worker is None and len(self._early) < EARLY:
+                self._early.setdefault(key, []).append(event)
+        if worker is not None:
+            worker.handle(event)
 
-    def _make_worker(self, info: CallInfo) -> CallWorker:
+    def begin(self, info: CallInfo, *, placed: bool = False) -> None:
+        """Take up a new call, or have another process take it, or refuse it.
+
+        Args:
+            info: the leg's facts.
+            placed: whether another process has sent it here, having no room itself.
+        """
+        with self._lock:
+            full = len(self._workers) + self._entering >= self._settings.max_calls
+            refuse = full or self._draining
+            self._entering += not refuse
+        if refuse:
+            if placed or self._elsewhere is None or not self._elsewhere.place(info):
+                self._refuse(info, "stopping" if self._draining else "all lines are busy")
+            return
+        worker: CallWorker | None = None
+        try:
+            if self._registry.begin(info):
+                worker = self._make_worker(info)
+        except RegistryAway as error:
+            self._refuse(info, str(error))
+        finally:
+            with self._lock:
+                self._entering -= 1
+                if worker is not None:
+                    self._workers[info.call_control_id] = worker
+        if worker is not None:
+            worker.log.info("leg began: %s", info.direction)
+            worker.start()
+
+    def take_over(self, inheritance: Inheritance, *, streaming: bool = False) -> CallWorker:
+        """Go on with a leg that lived in another process.
+
+        Args:
+            inheritance: the leg, as it was left; it is this process's by now.
+            streaming: whether its media stream is on its way here already.
+        """
+        info = inheritance.info
+        worker = self._make_worker(info, inheritance, streaming=streaming)
+        with self._lock:
+            before = self._workers.get(info.call_control_id)
+            self._workers[info.call_control_id] = worker
+            if before is not None:
+                self._leaving.add(before)
+            events = self._early.pop(info.call_control_id, [])
+        if before is not None:
+            before.let_go()
+        worker.log.info("leg came over from another process")
+        worker.start()
+        for event in [*_events(inheritance.events), *events]:
+            worker.handle(event)
+        return worker
+
+    def let_go(self, key: str) -> bool:
+        """Leave a leg to the process that has it by now; whether it was here."""
+        with self._lock:
+            worker = self._workers.get(key)
+        return worker is not None and worker.let_go()
+
+    def live(self) -> list[CallWorker]:
+        """Get the legs that are live in this process, with all that is known of them."""
+        with self._lock:
+            return list(self._workers.values())
+
+    def _make_worker(
+        self, info: CallInfo, inheritance: Inheritance | None = None, *, streaming: bool = True
+    ) -> CallWorker:
         return CallWorker(
             info,
             settings=self._settings,
@@ -142,6 +251,9 @@ class Switchboard:
             on_gone=self._gone,
             observers=self._observers,
             recordings=self._recordings,
+            inheritance=inheritance,
+            streaming=streaming,
+            on_departed=self._departed,
         )
 
     def _refuse(self, info: CallInfo, why: str) -> None:
@@ -159,11 +271,13 @@ class Switchboard:
         if not key:
             return None
         with self._lock:
-            found = self._workers.get(key) or self._leaving.get(key)
+            found = self._workers.get(key)
             if found is not None:
                 return found
-            workers = [*self._workers.values(), *self._leaving.values()]
-        return next((worker for worker in workers if worker.info.call_leg_id == key), None)
+            leaving = [worker for worker in self._leaving if worker.reason != MOVED]
+            workers = [*self._workers.values(), *leaving]
+        ids = ((w, (w.info.call_control_id, w.info.call_leg_id)) for w in workers)
+        return next((worker for worker, known in ids if key in known), None)
 
     # -- media ------------------------------------------------------------------------------------
 
@@ -179,12 +293,23 @@ class Switchboard:
         Returns:
             The leg to serve the socket, or why there is none.
         """
+        if self._elsewhere is not None and self._crowded and not self._elsewhere.is_ours(token):
+            return "elsewhere"
         claim = self._registry.claim(token)
         if isinstance(claim, str):
             return claim
+        if claim.inheritance is not None:
+            return self.take_over(claim.inheritance, streaming=True)
         with self._lock:
             worker = self._workers.get(claim.call_control_id)
         return "ended" if worker is None else worker
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether no leg of another process may come here with its media socket."""
+        if self._handing_over or len(self._workers) >= self._settings.threads - SPARE:
+            return True
+        return self._draining and self._elsewhere is not None and self._elsewhere.others() > 0
 
     def release(self, token: str, *, lost: bool) -> None:
         """Say that a claimed token's socket is gone, ``lost`` if Telnyx may come back with it."""
@@ -192,18 +317,29 @@ class Switchboard:
 
     # -- the legs ---------------------------------------------------------------------------------
 
-    def _leave(self, worker: CallWorker) -> None:
-        """Take no more events and sockets for a leg."""
+    def _leave(self, worker: CallWorker) -> bool:
+        """Take no more events and sockets for a leg; whether it is ours to hang up."""
         key = worker.info.call_control_id
-        self._registry.end(key)
         with self._lock:
-            if self._workers.pop(key, None) is not None:
-                self._leaving[key] = worker
+            current = self._workers.get(key) is worker
+            if current:
+                del self._workers[key]
+                self._leaving.add(worker)
+        if worker.reason != MOVED:
+            return self._registry.end(key)
+        if current:
+            self._registry.forget(key)
+        return False
+
+    def _departed(self, worker: CallWorker) -> None:
+        """The agent of a leg that goes over to another process has fallen silent."""
+        if self._elsewhere is not None:
+            self._elsewhere.departed(worker.info)
 
     def _gone(self, worker: CallWorker) -> None:
         """Forget a leg whose threads have ended."""
         with self._lock:
-            self._leaving.pop(worker.info.call_control_id, None)
+            self._leaving.discard(worker)
             self._changed.notify_all()
 
     def legs(self) -> list[CallInfo]:
@@ -224,27 +360,40 @@ class Switchboard:
     @property
     def accepting(self) -> bool:
         """Whether a new call would be answered: not draining, and room left. For ``/readyz``."""
+        if self._elsewhere is not None and not self._elsewhere.joined:
+            return False
         with self._lock:
             return not self._draining and len(self._workers) < self._settings.max_calls
 
     def hang_up(self, key: str, reason: Literal["operator"] = "operator") -> bool:
         """End a leg, by ``call_control_id`` or ``call_leg_id``; whether there was one."""
         worker = self._find(key)
+        if worker is None and self._elsewhere is not None:
+            return self._elsewhere.hang_up(key)
         return worker is not None and worker.end(reason)
 
     # -- ending -----------------------------------------------------------------------------------
 
-    def drain(self, timeout: float) -> bool:
-        """Take no more calls, wait for the live ones, hang up those left; whether all ended.
+    def drain(self, timeout: float, stop_accepting: Callable[[], object] = lambda: None) -> bool:
+        """Take no more calls, wait for the live ones, hand over or hang up those left.
 
         Args:
             timeout: seconds that the calls may go on; those left then have a few more to end.
+            stop_accepting: called before calls are handed over: from then on no new connection
+                may come to this process, or a call would be handed over to where it was.
+
+        Returns:
+            Whether all are gone.
         """
         deadline = Deadline(timeout)
         with self._lock:
             self._draining = True
             self._changed.wait_for(self._nobody, deadline.remaining())
             left = list(self._workers.values())
+        if left and timeout > 0 and self._elsewhere is not None and self._elsewhere.others():
+            logger.info("handing over %d calls that went on for too long", len(left))
+            stop_accepting()
+            left = self._hand_over(left)
         if left:
             logger.info("hung up %d calls that went on for too long", len(left))
         for worker in left:
@@ -252,19 +401,38 @@ class Switchboard:
         with self._lock:
             return self._changed.wait_for(self._nobody, JOIN)
 
+    def _hand_over(self, workers: list[CallWorker]) -> list[CallWorker]:
+        """Have other processes take these legs; get those that none has taken in time."""
+        with self._lock:
+            self._handing_over = True
+        for worker in workers:
+            worker.hand_over()
+        with self._lock:
+            self._changed.wait_for(lambda: not self._workers, HANDOVER_WAIT)
+            return list(self._workers.values())
+
     def _nobody(self) -> bool:
         return not (self._workers or self._leaving)
 
     def close(self) -> None:
         """End every leg at once and join its threads; may be called twice."""
         with self._lock:
-            workers = [*self._workers.values(), *self._leaving.values()]
+            workers = [*self._workers.values(), *self._leaving]
         self.drain(0.0)
         deadline = Deadline(JOIN)
         for worker in workers:
             worker.join(deadline.remaining() or 0.0)
         if self._recordings is not None:
             self._recordings.close()
+
+
+def _events(bodies: Sequence[str]) -> Iterator[Event]:
+    """Read events that were kept for a leg; what is none is passed over."""
+    for body in bodies:
+        try:
+            yield parse_event(body.encode())
+        except EventError as error:
+            logger.warning("ignored an event that was kept: %s", error)
 
 
 def _call_info(payload: CallInitiated) -> CallInfo:

@@ -31,7 +31,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bridge.agentrun import AgentRun
-from bridge.call import Agent, CallInfo
+from bridge.call import Agent, Call, CallInfo, Remark
 from bridge.callcontrol import (
     CallControl,
     is_call_ended,
@@ -43,12 +43,14 @@ from bridge.errors import CommandError
 from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event
 from bridge.failures import where
 from bridge.hearing import Hearing
+from bridge.inheritance import Inheritance
 from bridge.legreport import LegReport
 from bridge.logs import LegLogger, leg_logger
 from bridge.observer import CallObserver, CallSummary, Recording
 from bridge.pacer import Pacer
 from bridge.playout import Playout
 from bridge.recorder import CallRecorder, RecordingWriter
+from bridge.resumption import Resumption
 from bridge.settings import Settings
 from bridge.speaking import Speaker
 from bridge.stream import INTERNAL_ERROR, NORMAL, POLICY, MediaStream, StreamSocket
@@ -79,6 +81,15 @@ HANGUP_WAIT = 2.0
 # Seconds for everything of a leg to end.
 JOIN = 5.0
 
+# Seconds for another process to take a leg that is handed over.
+HANDOVER_WAIT = 2.0
+
+# The reason of a leg that has not ended: another process holds it.
+MOVED = "moved"
+
+# Telnyx's code for a command to a call that is not answered yet (Telnyx: error-codes page).
+NOT_ANSWERED = "90034"
+
 # Seconds that a command may take with all its retries; a stream may start meanwhile.
 COMMAND_WAIT = 60.0
 
@@ -100,10 +111,13 @@ class CallWorker:
         stt: SpeechToText,
         tts: TextToSpeech,
         stream_url: Callable[[], str],
-        on_ended: Callable[[CallWorker], None],
+        on_ended: Callable[[CallWorker], bool],
         on_gone: Callable[[CallWorker], None],
         observers: Sequence[CallObserver] = (),
         recordings: RecordingWriter | None = None,
+        inheritance: Inheritance | None = None,
+        streaming: bool = True,
+        on_departed: Callable[[CallWorker], None] = lambda worker: None,
     ) -> None:
         """Prepare a leg; nothing happens before :meth:`start`.
 
@@ -116,10 +130,15 @@ class CallWorker:
             stt: opens the transcription session.
             tts: opens the synthesis sessions.
             stream_url: makes an address with a fresh token for this leg's media stream.
-            on_ended: called on leg-main as soon as the leg takes nothing more.
+            on_ended: called on leg-main as soon as the leg takes nothing more; tells whether it is
+                still this process's to hang up.
             on_gone: called on leg-main when everything of the leg has ended but that thread itself.
             observers: told what happens.
             recordings: writes the leg's recording, if it is to be recorded.
+            inheritance: the leg as another process left it, if one held it before.
+            streaming: whether the media stream of such a leg is on its way here already.
+            on_departed: called on leg-main when the agent has let go of a leg that goes over to
+                another process.
         """
         self.log: LegLogger = leg_logger(logger, info.tag)
         self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
@@ -128,7 +147,11 @@ class CallWorker:
         self._stream_url = stream_url
         self._on_ended = on_ended
         self._on_gone = on_gone
-        self._began = time.monotonic()
+        self._on_departed = on_departed
+        self._inheritance = inheritance
+        self._streaming = streaming
+        age = 0.0 if inheritance is None else inheritance.age
+        self._began = time.monotonic() - age
         self._group = ThreadGroup(info.tag, timeout=JOIN)
         self._recorder = (
             None
@@ -141,6 +164,8 @@ class CallWorker:
             pacer,
             self._report,
             tap=self._recorder,
+            history=() if inheritance is None else inheritance.history,
+            age=age,
         )
         self._hearing = Hearing(
             self.conversation,
@@ -156,16 +181,40 @@ class CallWorker:
             language=settings.language,
             tag=info.tag,
         )
-        self._run_agent = AgentRun(agent, self.conversation, self._speaker, self._report, self.end)
+        self._talking = False
+        self._run_agent = AgentRun(
+            agent,
+            self.conversation,
+            self._speaker,
+            self._report,
+            self.end,
+            resumption=self._resumption() if self.talking else None,
+        )
         # Guards everything below; leg-main waits on it.
         self._life = threading.Condition()
         self._reason: str | None = None
         self._hangup_cause: str | None = None
         self._answered = False
-        self._talking = False
+        self._handing_over = False
+        self._stream_failures = 0
         self._streams = Streams()
 
+    def _resumption(self) -> Resumption:
+        settings = self._settings
+        return Resumption(settings.resume, settings.resume_line, transfer=self._put_through)
+
+    def _put_through(self, call: Call, number: str) -> None:
+        """Transfer the caller for good; the agent's thread waits for the end of the call."""
+        self._control.transfer(self.info.call_control_id, number)
+        for _ in call.turns():
+            pass
+
     # -- any thread -------------------------------------------------------------------------------
+
+    @property
+    def reason(self) -> str:
+        """Why the leg ends; ``""`` while it does not."""
+        return self._reason or ""
 
     @property
     def info(self) -> CallInfo:
@@ -190,6 +239,34 @@ class CallWorker:
         self.conversation.end()
         return True
 
+    def let_go(self) -> bool:
+        """Leave the leg to another process, which has it already; the call goes on."""
+        return self.end(MOVED)
+
+    def hand_over(self) -> None:
+        """Have the media stream opened to another process; returns at once.
+
+        The leg goes on until that process asks for it.  If none does in time, the leg is hung up.
+        """
+        with self._life:
+            self._handing_over = True
+            self._life.notify_all()
+
+    @property
+    def history(self) -> tuple[Remark, ...]:
+        """What was said and heard so far."""
+        return self.conversation.history
+
+    @property
+    def talking(self) -> bool:
+        """Whether the agent has begun to hold this call, here or in an earlier process."""
+        return self._talking or (self._inheritance is not None and self._inheritance.resumed)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the leg began."""
+        return time.monotonic() - self._began
+
     def join(self, timeout: float) -> bool:
         """Wait until the leg has ended and its threads with it."""
         return self._group.join(timeout)
@@ -213,16 +290,25 @@ class CallWorker:
                 self.conversation.hear_digit(payload.digit)
         elif event.event_type in ("streaming.failed", "streaming.stopped"):
             with self._life:
-                if self._streams.hurry(time.monotonic()):
-                    self._life.notify_all()
+                self._stream_failures += 1
+                self._streams.hurry(time.monotonic())
+                self._life.notify_all()
 
     # -- leg-main ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._report.began()
+        if self._inheritance is None:
+            self._report.began()
+        else:
+            self._report.arrived()
         try:
-            self._answer()
+            if self._inheritance is None:
+                self._answer()
+            else:
+                self._take_up()
             self._stand_by()
+            if self._handing_over and not self._ending:
+                self._await_successor()
         except CommandError as error:
             if not self.end("caller" if is_call_ended(error) else "command refused"):
                 self.log.debug("a command came too late: %s", error)
@@ -257,6 +343,34 @@ class CallWorker:
                 self._start_stream()
                 self._expect_stream(STREAM_WAIT)
 
+    def _take_up(self) -> None:
+        """Go on where another process left the leg."""
+        if self._streaming:
+            self._expect_stream(STREAM_WAIT)
+            return
+        try:
+            self._start_stream()
+        except CommandError as error:
+            if error.code != NOT_ANSWERED:
+                raise
+            self._answer()
+            return
+        self._expect_stream(RESTART_WAIT)
+
+    def _await_successor(self) -> None:
+        """Have the stream opened to another process until one has taken the leg; or hang up."""
+        deadline = Deadline(HANDOVER_WAIT)
+        while not (self._ending or deadline.expired):
+            with self._life:
+                failures = self._stream_failures
+            self._start_stream()
+            with self._life:
+                self._life.wait_for(
+                    lambda: self._ending or self._stream_failures != failures,  # noqa: B023
+                    deadline.remaining(),
+                )
+        self.end("drain")
+
     def _expect_stream(self, wait: float) -> None:
         with self._life:
             self._streams.expect(time.monotonic() + wait)
@@ -275,7 +389,7 @@ class CallWorker:
         """Stay until the leg ends; ask again for a stream that does not come, or not back."""
         while True:
             with self._life:
-                if self._ending:
+                if self._ending or self._handing_over:
                     return
                 now = time.monotonic()
                 due = self._streams.due
@@ -297,24 +411,31 @@ class CallWorker:
         """End what is left of the leg, in order, within one deadline."""
         deadline = Deadline(JOIN)
         self.end("failed")
-        self._on_ended(self)
-        ours = self._reason != "caller"
+        moved = not self._on_ended(self) or self._reason == MOVED
+        ours = self._reason != "caller" and not moved
         if ours:
             self._hang_up()
         self._hearing.close()
         self._speaker.close()
+        if moved:
+            # Nobody else may speak to the caller before this agent has fallen silent.
+            self._group.join(deadline.remaining())
+            self._on_departed(self)
         if self._recorder is not None:
             self._recorder.close()
         with self._life:
             streams = list(self._streams.open)
         for stream in streams:
             stream.socket.close(NORMAL)
-        if not ours:
+        if not ours and not moved:
             self._await_hangup()
         with self._life:
             self._life.wait_for(lambda: not self._streams.open, deadline.remaining())
         self._group.join(deadline.remaining())
-        self._report.ended(self._summary())
+        if moved:
+            self._report.departed()
+        else:
+            self._report.ended(self._summary())
 
     def _await_hangup(self) -> None:
         """Wait for the webhook that goes with a stream that Telnyx stopped; then hang up."""
@@ -435,7 +556,9 @@ class CallWorker:
 
     def stream_stopped(self, stream: MediaStream) -> None:
         """Telnyx ended the stream: the caller has hung up, as the webhook will say too."""
-        self.end("caller")
+        # Unless it goes on in another process.
+        if not self._handing_over:
+            self.end("caller")
 
 
 def _outbound_codec(settings: Settings) -> Codec:

@@ -1,0 +1,344 @@
+"""One process's calls among those of the others.
+
+What the switchboard cannot do alone: bring an event to a leg that lives elsewhere, have a call
+taken by a process with room, take over the legs of a process that died, and let go of a leg whose
+media socket was opened at another one.
+
+Threads: ``fleet`` hears what others say and sees who died; what that sets off runs on the
+webhooks' pool.  Other methods may be called from any thread, and block for a second at most.
+
+Rules of this module:
+
+1. Who has a leg is decided in Redis; what is said between processes only makes it known.
+2. A message that does not arrive costs time, never a call: Redis is asked again when it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+from bridge.call import CallInfo
+from bridge.errors import EventError
+from bridge.events import Event, parse_event
+from bridge.fleet.chronicle import Chronicle
+from bridge.fleet.membership import Member, Membership
+from bridge.fleet.redisregistry import RedisRegistry
+from bridge.fleet.store import FleetStore, namespace
+from bridge.inheritance import Inheritance, decode_info, encode_info
+from bridge.registry import RegistryAway
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from bridge.call import Remark
+
+__all__ = ["Fleet", "LiveLeg"]
+
+logger = logging.getLogger(__name__)
+
+# Seconds that a process has to let go of a leg whose socket was opened here; then the caller has
+# waited long enough.
+LET_GO = 1.0
+
+# Seconds for the last words of a leg to be written down before it goes over.
+FLUSH = 0.5
+
+# Seconds without a sign of life after which a process is given no call.
+PLACE = 1.5
+
+
+class LiveLeg(Protocol):
+    """A leg of this process, as the fleet needs it."""
+
+    @property
+    def info(self) -> CallInfo:
+        """Its facts."""
+
+    @property
+    def talking(self) -> bool:
+        """Whether its agent has begun."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+
+    @property
+    def history(self) -> tuple[Remark, ...]:
+        """What was said and heard."""
+
+
+class Local(Protocol):
+    """The calls of this process: the switchboard."""
+
+    def deliver(self, event: Event) -> None:
+        """Act on an event that another process took."""
+
+    def begin(self, info: CallInfo, *, placed: bool = False) -> None:
+        """Take up a call that another process had no room for."""
+
+    def take_over(self, inheritance: Inheritance) -> None:
+        """Go on with a leg whose process is gone."""
+
+    def let_go(self, key: str) -> bool:
+        """Leave a leg to the process that has it by now; whether it was here."""
+
+    def live(self) -> list[LiveLeg]:
+        """Get the legs that are live here."""
+
+    def hang_up(self, key: str) -> bool:
+        """End a leg."""
+
+
+class Fleet:
+    """This process in the fleet; the owner calls :meth:`close`.
+
+    Attributes:
+        process: its name, which no other has or had.
+        registry: what all processes share.
+        chronicle: an observer that keeps each call's history where the others can read it.
+    """
+
+    def __init__(self, settings: Settings, *, room: Callable[[], int]) -> None:
+        """Prepare; nothing is sent or started.
+
+        Args:
+            settings: ``REDIS_URL`` and ``PUBLIC_URL`` have to be set.
+            room: how many calls this process takes at most; 0 while it is stopping.
+        """
+        self.process = f"{os.uname().nodename[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._store = FleetStore(settings.redis_url or "", namespace(settings.public_url or ""))
+        self._membership = Membership(
+            self._store,
+            self.process,
+            room=room,
+            on_message=self._take,
+            on_dead=self._bury,
+            on_back=self._reconcile,
+        )
+        self.registry = RedisRegistry(
+            self._store,
+            self.process,
+            grace=settings.grace_seconds,
+            ask_to_let_go=self._ask_to_let_go,
+            joined=self._join,
+        )
+        self.chronicle = Chronicle(self.registry.write)
+        self._local: Local | None = None
+        self._submit: Callable[[str, Callable[[], object]], bool] = lambda key, job: False
+        # Guards what follows.
+        self._lock = threading.Lock()
+        # Legs that others were asked for, until they have let go.
+        self._awaited: dict[str, threading.Event] = {}
+        self._burials: set[str] = set()
+
+    def attach(self, local: Local, submit: Callable[[str, Callable[[], object]], bool]) -> None:
+        """Say whose calls these are.
+
+        Args:
+            local: the calls of this process.
+            submit: has a job done on another thread, after earlier ones of the same key.
+        """
+        self._local = local
+        self._submit = submit
+
+    def start(self) -> None:
+        """Join the fleet; returns at once, may be called again."""
+        self._membership.start()
+
+    def _join(self) -> bool:
+        self._membership.start()
+        return self._membership.joined or self._membership.wait(LET_GO)
+
+    @property
+    def joined(self) -> bool:
+        """Whether Redis and the others can be reached."""
+        return self._membership.joined
+
+    def others(self) -> int:
+        """Count the other processes that take calls."""
+        return len(self._membership.others())
+
+    def close(self) -> None:
+        """Leave the fleet; may be called twice."""
+        self.chronicle.close()
+        self._membership.close()
+        self._store.close()
+
+    # -- what the switchboard asks for ------------------------------------------------------------
+
+    def forward(self, event: Event) -> Literal["nobody", "here", "elsewhere"]:
+        """Bring an event to the process that its leg lives in.
+
+        Returns:
+            Whether there is such a leg, and whether it is one of ours.
+        """
+        body = _body(event)
+        payload = event.payload
+        message = msgspec.json.encode({"kind": "event", "body": body}).decode()
+        try:
+            answer = self._store.run(
+                "forward",
+                payload.call_control_id,
+                payload.call_leg_id,
+                self.process,
+                message,
+                body,
+            )
+        except RegistryAway:
+            return "nobody"
+        if answer[0] in ("here", "nobody"):
+            return "here" if answer[0] == "here" else "nobody"
+        return "elsewhere"
+
+    def place(self, info: CallInfo) -> bool:
+        """Have a new call taken by the process with the most room; whether there is one."""
+        message = msgspec.json.encode({"kind": "begin", "info": encode_info(info)}).decode()
+        try:
+            placed = self._store.run("place", self.process, message, round(PLACE * 1000))
+        except RegistryAway:
+            return False
+        return bool(placed)
+
+    def is_ours(self, token: str) -> bool:
+        """Whether the leg of a stream token lives here, or cannot be known to live elsewhere."""
+        return self.registry.owner(token) in ("", self.process)
+
+    def departed(self, info: CallInfo) -> None:
+        """Tell whoever waits for it that a leg's agent here has fallen silent."""
+        self.chronicle.flush(FLUSH)
+        try:
+            owner = self._store.call("HGET", f"leg:{info.call_control_id}", "owner")
+        except RegistryAway:
+            return
+        if owner and owner != self.process:
+            self._membership.tell(owner, kind="departed", leg=info.call_control_id)
+
+    def hang_up(self, key: str) -> bool:
+        """End a leg that lives elsewhere; whether its process was there to hear it."""
+        info = self.registry.find(key)
+        if info is None:
+            return False
+        try:
+            owner = self._store.call("HGET", f"leg:{info.call_control_id}", "owner")
+        except RegistryAway:
+            return False
+        return bool(owner) and self._membership.tell(
+            owner, kind="hang up", leg=info.call_control_id
+        )
+
+    # -- what others say --------------------------------------------------------------------------
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind, key = message.get("kind"), str(message.get("leg", ""))
+        local = self._local
+        if local is None:
+            return
+        if kind == "event":
+            self._take_event(local, str(message.get("body", "")))
+        elif kind == "begin":
+            info = decode_info(str(message.get("info", "")))
+            self._submit(info.call_leg_id, lambda: local.begin(info, placed=True))
+        elif kind == "let go":
+            self._let_go(local, key, int(message.get("epoch", 0)), str(message.get("to", "")))
+        elif kind == "departed":
+            with self._lock:
+                awaited = self._awaited.get(key)
+            if awaited is not None:
+                awaited.set()
+        elif kind == "hang up":
+            local.hang_up(key)
+
+    def _take_event(self, local: Local, body: str) -> None:
+        try:
+            event = parse_event(body.encode())
+        except EventError as error:
+            logger.warning("ignored an event that another process sent: %s", error)
+            return
+        key = event.payload.call_leg_id or event.call_control_id
+        self._submit(key, lambda: local.deliver(event))
+
+    # -- a leg goes over to another process -------------------------------------------------------
+
+    def _ask_to_let_go(self, owner: str, key: str, epoch: int, wait: bool) -> None:
+        departed = threading.Event()
+        with self._lock:
+            self._awaited[key] = departed
+        try:
+            told = self._membership.tell(
+                owner, kind="let go", leg=key, epoch=epoch, to=self.process
+            )
+            if told and wait and not departed.wait(LET_GO):
+                logger.warning("a process did not let go of a leg in time")
+        finally:
+            with self._lock:
+                self._awaited.pop(key, None)
+
+    def _let_go(self, local: Local, key: str, epoch: int, to: str) -> None:
+        held = self.registry.epoch(key)
+        if held and held >= epoch:
+            # It has come back to us since.
+            return
+        if not local.let_go(key):
+            self._submit(key, lambda: self._membership.tell(to, kind="departed", leg=key))
+
+    # -- a process died ---------------------------------------------------------------------------
+
+    def _bury(self, member: Member) -> None:
+        """Take over what a dead process has left, as far as nobody else does."""
+        with self._lock:
+            if member.process in self._burials:
+                return
+            self._burials.add(member.process)
+        if not self._submit(member.process, lambda: self._adopt_all(member)):
+            with self._lock:
+                self._burials.discard(member.process)
+
+    def _adopt_all(self, member: Member) -> None:
+        local = self._local
+        try:
+            while local is not None:
+                inheritance = self.registry.adopt(member.process, member.beat)
+                if inheritance is None:
+                    return
+                logger.warning("took over a call of a process that died")
+                local.take_over(inheritance)
+        except RegistryAway as error:
+            logger.warning("could not take over the calls of a process that died: %s", error)
+        finally:
+            with self._lock:
+                self._burials.discard(member.process)
+
+    # -- Redis is back ----------------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        """Have Redis know our legs, and let go of those that others have taken meanwhile."""
+        if self._local is None:
+            return
+        live = {leg.info.call_control_id: leg for leg in self._local.live()}
+        for key, leg in live.items():
+            ours = self.registry.confirm(
+                leg.info, list(leg.history), talking=leg.talking, age=leg.age
+            )
+            if not ours:
+                logger.warning("another process has taken a call while Redis was away")
+                self._local.let_go(key)
+        for key in self.registry.legs():
+            if key not in live and not self.registry.epoch(key):
+                self.registry.end(key)
+
+
+def _body(event: Event) -> str:
+    """Write an event as its webhook's body had it."""
+    data = {
+        "id": event.id,
+        "event_type": event.event_type,
+        "occurred_at": None if event.occurred_at is None else event.occurred_at.isoformat(),
+        "payload": event.raw,
+    }
+    return msgspec.json.encode({"data": data, "meta": {"attempt": event.attempt}}).decode()

@@ -1,0 +1,270 @@
+"""What has to happen in Redis in one step, as Lua.
+
+Redis runs a script alone, so what one of these reads is still true when it writes.  Every script
+gets the prefix of all keys as its only key and leaves the rest to be made from it; the prefix has
+braces, so that in a cluster all keys are on one node.
+
+Keys, behind the prefix::
+
+    event:<id>        a webhook event that was seen
+    leg:<id>          hash: owner, epoch, info, birth, talking, began (ms)
+    legid:<leg id>    the call_control_id of a live leg
+    ended:<id>        a leg that is over
+    legs:<process>    set: the legs that live there
+    history:<id>      hash: number of a remark -> the remark; "open": the reply that is being said
+    mail:<id>         list: webhook events that reached nobody
+    token:<digest>    hash: leg, state (new, used, lost), again, until (ms)
+    tokens:<id>       set: the digests of a leg's tokens
+    processes         sorted set: process -> its last beat (ms)
+    max               hash: process -> calls it takes; 0 while it is stopping
+    queue             list: calls that wait for room
+    to:<process>      the channel a process listens to
+"""
+
+from __future__ import annotations
+
+__all__ = ["SCRIPTS"]
+
+# Milliseconds: nothing of a call outlives Telnyx's longest call (four hours) by much.
+_LEG_LIFE = 6 * 3600 * 1000
+
+# Seconds that ended legs and event ids are remembered, as in the registry of one process.
+_MEMORY = 600
+
+_COMMON = f"""
+local P = KEYS[1]
+local LIFE = {_LEG_LIFE}
+local MEMORY = {_MEMORY}
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function own(id, me)
+  local leg = P .. 'leg:' .. id
+  local before = redis.call('HGET', leg, 'owner')
+  if before and before ~= me then redis.call('SREM', P .. 'legs:' .. before, id) end
+  redis.call('SADD', P .. 'legs:' .. me, id)
+  redis.call('HSET', leg, 'owner', me)
+  return redis.call('HINCRBY', leg, 'epoch', 1)
+end
+local function estate(id)
+  local leg = redis.call('HMGET', P .. 'leg:' .. id, 'info', 'talking', 'began', 'epoch')
+  return {{leg[1], leg[2] or '', now() - (leg[3] or now()), tonumber(leg[4])}}
+end
+"""
+
+# -> 1 if it was entered, 0 if it is live or over.
+_BEGIN = """
+local id, legid, me, info, birth = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if redis.call('EXISTS', P .. 'ended:' .. id) == 1 then return 0 end
+local leg = P .. 'leg:' .. id
+if redis.call('EXISTS', leg) == 1 then
+  return redis.call('HGET', leg, 'birth') == birth and 1 or 0
+end
+redis.call('HSET', leg, 'info', info, 'birth', birth, 'began', now())
+own(id, me)
+redis.call('PEXPIRE', leg, LIFE)
+if legid ~= '' then redis.call('SET', P .. 'legid:' .. legid, id, 'PX', LIFE) end
+return 1
+"""
+
+# -> 1 if it was live and ours, 0 if it was not live, 2 if another process has it.
+_END = """
+local id, me = ARGV[1], ARGV[2]
+id = redis.call('GET', P .. 'legid:' .. id) or id
+local leg = P .. 'leg:' .. id
+local owner = redis.call('HGET', leg, 'owner')
+if owner and owner ~= me then return 2 end
+redis.call('SET', P .. 'ended:' .. id, 1, 'EX', MEMORY)
+if not owner then return 0 end
+local found, info = pcall(cjson.decode, redis.call('HGET', leg, 'info') or '')
+if found and info.call_leg_id then redis.call('DEL', P .. 'legid:' .. info.call_leg_id) end
+for _, digest in ipairs(redis.call('SMEMBERS', P .. 'tokens:' .. id)) do
+  redis.call('DEL', P .. 'token:' .. digest)
+end
+redis.call('DEL', leg, P .. 'history:' .. id, P .. 'mail:' .. id, P .. 'tokens:' .. id)
+redis.call('SREM', P .. 'legs:' .. owner, id)
+return 1
+"""
+
+# -> 1 if the leg is ours (entered again if it was forgotten), 0 if another process has it.
+_CONFIRM = """
+local id, legid, me, info, talking, age = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local leg = P .. 'leg:' .. id
+local owner = redis.call('HGET', leg, 'owner')
+if owner then
+  if owner == me then redis.call('SADD', P .. 'legs:' .. me, id) end
+  return owner == me and 1 or 0
+end
+if redis.call('EXISTS', P .. 'ended:' .. id) == 1 then return 0 end
+redis.call('HSET', leg, 'info', info, 'talking', talking, 'began', now() - tonumber(age))
+own(id, me)
+redis.call('PEXPIRE', leg, LIFE)
+if legid ~= '' then redis.call('SET', P .. 'legid:' .. legid, id, 'PX', LIFE) end
+return 1
+"""
+
+_MINT = """
+local digest, id, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local token = P .. 'token:' .. digest
+redis.call('HSET', token, 'leg', id, 'state', 'new', 'until', now() + lifetime)
+redis.call('PEXPIRE', token, LIFE)
+redis.call('SADD', P .. 'tokens:' .. id, digest)
+redis.call('PEXPIRE', P .. 'tokens:' .. id, LIFE)
+return 1
+"""
+
+# -> {why} if it is refused; {'taken', id, again, owner before, estate...} otherwise.
+# With `peek` nothing is changed: who has the leg?
+_CLAIM = """
+local digest, me, peek = ARGV[1], ARGV[2], ARGV[3]
+local token = P .. 'token:' .. digest
+local t = redis.call('HMGET', token, 'leg', 'state', 'until', 'again')
+local id, state = t[1], t[2]
+if not id then return {'unknown'} end
+local leg = P .. 'leg:' .. id
+local owner = redis.call('HGET', leg, 'owner')
+if not owner then return {'ended'} end
+if state == 'used' then return {'in use'} end
+if now() > tonumber(t[3]) then return {'expired'} end
+if peek == '1' then return {'taken', id, t[4] or '', owner} end
+redis.call('HSET', token, 'state', 'used')
+if owner ~= me then own(id, me) end
+local e = estate(id)
+return {'taken', id, t[4] or '', owner, e[1], e[2], e[3], e[4]}
+"""
+
+_RELEASE = """
+local digest, lost, grace = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local token = P .. 'token:' .. digest
+local t = redis.call('HMGET', token, 'state', 'again')
+if t[1] ~= 'used' then return 0 end
+if lost ~= '1' or t[2] then redis.call('DEL', token) return 0 end
+redis.call('HSET', token, 'state', 'lost', 'again', '1', 'until', now() + grace)
+return 1
+"""
+
+# One process's sign of life -> {now, process, its last beat, its live legs, its maximum, …}.
+_BEAT = """
+local me, room = ARGV[1], ARGV[2]
+redis.call('ZADD', P .. 'processes', now(), me)
+redis.call('HSET', P .. 'max', me, room)
+local found = {now()}
+local all = redis.call('ZRANGE', P .. 'processes', 0, -1, 'WITHSCORES')
+for i = 1, #all, 2 do
+  table.insert(found, all[i])
+  table.insert(found, all[i + 1])
+  table.insert(found, redis.call('SCARD', P .. 'legs:' .. all[i]))
+  table.insert(found, redis.call('HGET', P .. 'max', all[i]) or '0')
+end
+return found
+"""
+
+# Takes one leg from a process that has shown no life since `seen` -> its estate, or nothing.
+_ADOPT = """
+local from, me, seen = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local beat = redis.call('ZSCORE', P .. 'processes', from)
+if beat and tonumber(beat) > seen then return {'alive'} end
+while true do
+  local id = redis.call('SPOP', P .. 'legs:' .. from)
+  if not id then
+    redis.call('ZREM', P .. 'processes', from)
+    redis.call('HDEL', P .. 'max', from)
+    return {'none'}
+  end
+  local leg = P .. 'leg:' .. id
+  if redis.call('HGET', leg, 'owner') == from then
+    own(id, me)
+    local e = estate(id)
+    return {'taken', id, e[1], e[2], e[3], e[4]}
+  end
+end
+"""
+
+# Goodbye: the process is no member any more.
+_FAREWELL = """
+local me = ARGV[1]
+redis.call('ZREM', P .. 'processes', me)
+redis.call('HDEL', P .. 'max', me)
+if redis.call('SCARD', P .. 'legs:' .. me) == 0 then redis.call('DEL', P .. 'legs:' .. me) end
+return 1
+"""
+
+# Writes parts of a leg's history, if the leg is ours: number or "open", text, …
+_WRITE = """
+local id, me = ARGV[1], ARGV[2]
+if redis.call('HGET', P .. 'leg:' .. id, 'owner') ~= me then return 0 end
+local history = P .. 'history:' .. id
+for i = 3, #ARGV, 2 do
+  if ARGV[i] == 'talking' then
+    redis.call('HSET', P .. 'leg:' .. id, 'talking', '1', 'info', ARGV[i + 1])
+  elseif ARGV[i + 1] == '' then
+    redis.call('HDEL', history, ARGV[i])
+  else
+    redis.call('HSET', history, ARGV[i], ARGV[i + 1])
+  end
+end
+redis.call('PEXPIRE', history, LIFE)
+return 1
+"""
+
+# Brings a webhook event to the leg's process; what reaches nobody is kept for its next one.
+# -> {'nobody'}, {'here'}, {'told'} or {'kept'}, and the leg.
+_FORWARD = """
+local id, legid, me, message, mail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if id == '' or redis.call('EXISTS', P .. 'leg:' .. id) == 0 then
+  id = redis.call('GET', P .. 'legid:' .. legid) or id
+end
+local owner = redis.call('HGET', P .. 'leg:' .. id, 'owner')
+if not owner then return {'nobody', id} end
+if owner == me then return {'here', id} end
+if redis.call('PUBLISH', P .. 'to:' .. owner, message) > 0 then return {'told', id} end
+redis.call('RPUSH', P .. 'mail:' .. id, mail)
+redis.call('PEXPIRE', P .. 'mail:' .. id, LIFE)
+return {'kept', id}
+"""
+
+_TELL = """
+return redis.call('PUBLISH', P .. 'to:' .. ARGV[1], ARGV[2])
+"""
+
+# Asks the process with the most room, ourselves aside, to take a call -> whether there is one.
+_PLACE = """
+local me, message, oldest = ARGV[1], ARGV[2], now() - tonumber(ARGV[3])
+local most, room = nil, 0
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'processes', oldest, '+inf')) do
+  local free = tonumber(redis.call('HGET', P .. 'max', other) or '0')
+             - redis.call('SCARD', P .. 'legs:' .. other)
+  if other ~= me and free > room then most, room = other, free end
+end
+if not most then return 0 end
+return redis.call('PUBLISH', P .. 'to:' .. most, message) > 0 and 1 or 0
+"""
+
+_MAIL = """
+local mail = P .. 'mail:' .. ARGV[1]
+local found = redis.call('LRANGE', mail, 0, -1)
+redis.call('DEL', mail)
+return found
+"""
+
+SCRIPTS = {
+    name: _COMMON + body
+    for name, body in {
+        "begin": _BEGIN,
+        "end": _END,
+        "confirm": _CONFIRM,
+        "mint": _MINT,
+        "claim": _CLAIM,
+        "release": _RELEASE,
+        "beat": _BEAT,
+        "adopt": _ADOPT,
+        "farewell": _FAREWELL,
+        "write": _WRITE,
+        "forward": _FORWARD,
+        "tell": _TELL,
+        "place": _PLACE,
+        "mail": _MAIL,
+    }.items()
+}
+"""The scripts by name."""
