@@ -15,6 +15,7 @@ import json
 import logging
 import select
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -76,6 +77,37 @@ class HttpRequest:
         return values[0] if values else default
 
 
+class Sink:
+    """Where the body of a streamed answer goes, piece by piece."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def send(self, data: bytes) -> None:
+        """Send a piece; blocks while the peer does not read.
+
+        Raises:
+            OSError: the peer has gone.
+        """
+        if data:
+            self._sock.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait so long, ``None`` for ever; False as soon as the peer has gone."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        if not poll.poll(None if seconds is None else max(0.0, seconds) * 1000):
+            return True
+        try:
+            gone = self._sock.recv(1, socket.MSG_PEEK) == b""
+        except OSError:
+            gone = True
+        if not gone:
+            # The next request came early; it is read when this one is answered.
+            time.sleep(seconds or 0.0)
+        return not gone
+
+
 @dataclass
 class HttpResponse:
     """What goes back.
@@ -86,6 +118,8 @@ class HttpResponse:
         content_type: of the body.
         headers: further ones.
         lost: whether the connection is cut instead of answering, as a network does.
+        stream: sends a body of unknown length after the head, instead of ``body``; False from it
+            cuts the connection before the body's end.
     """
 
     status: int = 200
@@ -93,6 +127,7 @@ class HttpResponse:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     lost: bool = False
+    stream: Callable[[Sink], bool] | None = None
 
     @classmethod
     def of_json(cls, value: object, status: int = 200) -> HttpResponse:
@@ -286,13 +321,21 @@ class _Conversation(BaseHTTPRequestHandler):
             f"HTTP/1.1 {response.status} {reason}",
             f"Date: {self.date_time_string()}",
             f"Content-Type: {response.content_type}",
-            f"Content-Length: {len(response.body)}",
+            "Transfer-Encoding: chunked"
+            if response.stream is not None
+            else f"Content-Length: {len(response.body)}",
             *(f"{name}: {value}" for name, value in response.headers.items()),
         ]
         if self.close_connection:
             lines.append("Connection: close")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         self.connection.sendall(head + (b"" if self.command == "HEAD" else response.body))
+        if response.stream is None:
+            return
+        if response.stream(Sink(self.connection)):
+            self.connection.sendall(b"0\r\n\r\n")
+        else:
+            self.close_connection = True
 
     def _upgrade(self) -> None:
         self.close_connection = True

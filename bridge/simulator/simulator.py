@@ -22,6 +22,7 @@ from bridge.simulator.behaviour import Behaviour
 from bridge.simulator.callees import Callee
 from bridge.simulator.calls import SimulatedCall
 from bridge.simulator.carrier import Carrier
+from bridge.simulator.chat import ChatService
 from bridge.simulator.commands import Commands
 from bridge.simulator.control import Control
 from bridge.simulator.dialling import Dialler
@@ -48,7 +49,7 @@ CALLS_KEPT = 500
 
 
 class Simulator:
-    """Telnyx on loopback: REST, webhooks, carrier, speech-to-text and text-to-speech on one port.
+    """Telnyx on loopback, on one port: REST, webhooks, carrier, speech and chat.
 
     Attributes:
         host: the address it listens on.
@@ -59,6 +60,7 @@ class Simulator:
         behaviour: answers to what Telnyx's documentation leaves open.
         transcription: the speech-to-text server, with its own faults and records.
         synthesis: the text-to-speech server, likewise.
+        chat: the chat-completion server, likewise.
         carrier: the network behind it all.
     """
 
@@ -73,6 +75,7 @@ class Simulator:
         behaviour: Behaviour | None = None,
         transcription: TranscriptionService | None = None,
         synthesis: SynthesisService | None = None,
+        chat: ChatService | None = None,
         speaker: MakeSpeaker = OfflineSpeaker,
         caller_voice: str = "en-US",
     ) -> None:
@@ -87,6 +90,7 @@ class Simulator:
             behaviour: answers to what Telnyx's documentation leaves open.
             transcription: another speech-to-text server than the embedded recogniser.
             synthesis: another text-to-speech server than the embedded voice.
+            chat: another chat-completion server than the one with small-talk rules.
             speaker: makes the voice of the command ``speak``, and of the text-to-speech server
                 unless ``synthesis`` is given.
             caller_voice: the voice of ``say`` steps.
@@ -99,6 +103,7 @@ class Simulator:
         self.faults = Faults()
         self.transcription = transcription or TranscriptionService(api_key=self.api_key)
         self.synthesis = synthesis or SynthesisService(api_key=self.api_key, make_speaker=speaker)
+        self.chat = chat or ChatService()
         self._group = ThreadGroup("sim")
         account = Account(self.behaviour, webhook_url, number)
         self.carrier = Carrier(self.behaviour, self.faults, account, self._group)
@@ -120,7 +125,7 @@ class Simulator:
         api = Api(
             self.carrier,
             self.api_key,
-            [*commands.routes(), *Resources(self.carrier).routes()],
+            [*commands.routes(), *Resources(self.carrier).routes(), *self.chat.routes()],
         )
         control = Control(self)
 

@@ -26,10 +26,10 @@ GREETING = "Hello, how can I help you?"
 
 VOICE_RULES = (
     "You are on the telephone: everything you write is spoken to the caller by a voice. Write "
-    "plain sentences as people say them, one to three short ones at a time, without lists, headings, "
-    "emoji or other markup. Ask one question at a time. What you read of the caller comes from a "
-    "speech recogniser and may be misheard; ask again if it makes no sense. If your words were cut "
-    "off, the caller has broken in and did not hear the rest."
+    "plain sentences as people say them, one to three short ones at a time, without lists, "
+    "headings, emoji or other markup. Ask one question at a time. What you read of the caller "
+    "comes from a speech recogniser and may be misheard; ask again if it makes no sense. If your "
+    "words were cut off, the caller has broken in and did not hear the rest."
 )
 
 APOLOGY = "I'm sorry, I can't think straight just now. Could you say that again in a moment?"
