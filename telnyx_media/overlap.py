@@ -103,7 +103,7 @@ class Overlap:
             whole = len(heard) - end <= len(heard) // 4 and matched >= AGREEMENT * len(heard)
             if whole:
                 best = (len(heard), used)
-            elif len(self._words) - used <= len(self._words) // 4:
-                # The delivered words end here, and these go on.
+            elif len(self._words) - used <= (1 if end > 1 else 0):
+                # The delivered words end here, and these go on. (Perhaps the last one was torn.)
                 best = (end, len(self._words))
         return best

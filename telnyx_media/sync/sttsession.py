@@ -66,6 +66,9 @@ RESULTS = 10_000
 QUIET_AFTER_FINAL = 0.5
 QUIET_WITHOUT_FINAL = 1.0
 
+# How much longer that takes for each second of speech that no final has certainly covered.
+QUIET_PER_SECOND = 0.5
+
 # A connection that lived so long counts as a success, in seconds.
 HEALTHY_AFTER = 30.0
 
@@ -219,8 +222,24 @@ class SttSession:
         Raises:
             TelnyxMediaError: the session was given up; why.
         """
-        deadline = Deadline(timeout)
+        self.end()
+        answered = self.wait_answered(timeout)
+        self.close()
+        if self.error is not None:
+            raise self.error
+        return answered
+
+    def end(self) -> None:
+        """Say that no more audio comes; never waits."""
         self._uplink.finish()
+
+    def wait_answered(self, timeout: float | None) -> bool:
+        """Wait behind :meth:`end` until everything was answered, or the session has ended.
+
+        Returns:
+            Whether everything was, as for :meth:`finish`; the session is not closed.
+        """
+        deadline = Deadline(timeout)
         nothing = self.audio_seconds == 0
         with self._progress:
             while not (self._ended or nothing or deadline.expired):
@@ -230,9 +249,9 @@ class SttSession:
                     break
                 waits = [w for w in (deadline.remaining(), left) if w is not None]
                 self._progress.wait(min(waits) if waits else None)
-        self.close()
-        if self.error is not None:
-            raise self.error
+            if self._final_after_close and self._quiet_for() >= QUIET_AFTER_FINAL:
+                # The time ran out while we only waited to make sure.
+                self._answered = True
         return self._answered or nothing
 
     def __iter__(self) -> Iterator[Transcript]:
@@ -491,6 +510,11 @@ class SttSession:
 
     # -- helpers ---------------------------------------------------------------------------------
 
+    def _quiet_for(self) -> float:
+        feed = self._uplink.feed
+        closed_at = feed.close_sent_at if feed is not None else 0.0
+        return time.monotonic() - max(self._last_message, closed_at)
+
     def _quiet_left(self) -> float | None:
         # Seconds until a server that has gone quiet counts as done; None while it cannot.
         connection = self._connection
@@ -498,11 +522,12 @@ class SttSession:
         if connection is None or feed is None or not feed.close_sent:
             return None
         with self._uplink.changed:
-            spoken = feed.speech() is not None
+            spoken = self._uplink.ring.speech_seconds(feed.position)
         if spoken and not self._final_after_close:
             return None
         quiet = QUIET_AFTER_FINAL if self._final_after_close else QUIET_WITHOUT_FINAL
-        return max(self._last_message, feed.close_sent_at) + quiet - time.monotonic()
+        quiet += QUIET_PER_SECOND * spoken
+        return quiet - self._quiet_for()
 
 
 class _Mute(ConnectionLost):

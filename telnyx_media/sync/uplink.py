@@ -33,6 +33,10 @@ LARGEST = 4096
 # Messages taken at once; bounds how much counts as sent before it is.
 BATCH = 8
 
+# How much faster than real time an engine hears at least: what was sent in one go, after a
+# reconnect for one, has not been heard as soon as it was sent.
+ENGINE_SPEED = 2.0
+
 # A rest shorter than a message is sent when nothing followed for so long, in seconds.
 PATIENCE = 0.15
 
@@ -185,6 +189,9 @@ class Feed:
     def __init__(self, uplink: Uplink, convert: Convert, preamble: bytes, controls: bool) -> None:
         """Begin at the ring's start; ``changed`` is held."""
         self.position = self._settled = uplink.ring.start
+        # How far the engine has come at least, and when that was reckoned.
+        self._heard = float(self.position)
+        self._heard_at = time.monotonic()
         self.close_sent = False
         self.close_sent_at = 0.0
         self.closed = False
@@ -241,7 +248,8 @@ class Feed:
         limit = now - LATENCY - self._uplink.grace
         while self._history and self._history[0][0] <= limit:
             self._settled = self._history.popleft()[1]
-        return self._settled
+        self._listen(now)
+        return min(self._settled, int(self._heard))
 
     def speech(self) -> Stretch | None:
         """Find the speech sent on this connection; ``changed`` is held."""
@@ -273,6 +281,7 @@ class Feed:
             else:
                 break
         now = time.monotonic()
+        self._listen(now)
         if messages:
             self._last_audio = now
             self._history.append((now, self.position))
@@ -282,6 +291,12 @@ class Feed:
             self._last_audio = now
             messages.append(KEEP_ALIVE)
         return [message for message in messages if message]
+
+    def _listen(self, now: float) -> None:
+        # Called before the position moves on too, so that it counts audio sent by then.
+        reach = (now - self._heard_at) * ENGINE_SPEED * self._uplink.ring.bytes_per_second
+        self._heard = min(self._heard + reach, float(self.position))
+        self._heard_at = now
 
     def _even(self, size: int) -> int:
         # Two-byte samples are not torn; an odd byte waits for its other half.

@@ -90,6 +90,14 @@ def test_other_words_are_kept() -> None:
     assert overlap.new_in("over the lazy dog", is_final=True) == "over the lazy dog"
 
 
+def test_a_sentence_that_resembles_the_one_before_is_kept() -> None:
+    """Words amid the delivered ones are no reason to take the beginning off."""
+    overlap = after_reconnect("he might have been made still more respectable than he was")
+
+    said = "he might even have been made amiable himself"
+    assert overlap.new_in(said, is_final=True) == said
+
+
 def test_only_as_many_words_as_the_ring_can_hold_are_remembered() -> None:
     """An old word is not confused with a new one."""
     overlap = after_reconnect("yes", "this is the other thing", left=0.5)
