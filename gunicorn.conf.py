@@ -10,6 +10,8 @@ from bridge import logs
 from bridge.errors import BridgeError
 from bridge.server import (  # noqa: F401 - gunicorn finds its hooks here
     CLOSING_SECONDS,
+    child_exit,
+    on_starting,
     post_fork,
     post_worker_init,
     worker_exit,

@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, Response
 
 from bridge import logs, media, webhooks
 from bridge.agents import load_agent
+from bridge.books import Books
 from bridge.call import Call
 from bridge.callcontrol import CallControl
 from bridge.errors import BridgeError
@@ -37,6 +38,7 @@ class Bridge:
         pacer: sends outbound audio.
         pool: does the work of webhooks.
         switchboard: the calls.
+        books: what is kept of them: records, metrics, traces.
     """
 
     def __init__(
@@ -68,14 +70,16 @@ class Bridge:
         )
         self.pacer = Pacer()
         self.pool = WorkPool()
+        self.books = Books(settings)
         self.switchboard = Switchboard(
             settings,
             self.control,
             registry=self.registry,
             pacer=self.pacer,
             agent=agent,
-            observers=observers,
+            observers=(*observers, *self.books.observers),
         )
+        self.books.watch(self.switchboard, self.pacer, self.pool)
         self._draining = False
 
     @property
@@ -105,6 +109,7 @@ class Bridge:
         self.switchboard.close()
         self.pacer.close()
         self.control.close()
+        self.books.close()
 
 
 def create_app(
@@ -122,6 +127,7 @@ def create_app(
 
     Raises:
         SettingsError: variables are missing or wrong; the message lists all of them.
+        RecordsError: the database of call records cannot be used.
         AgentError: the agent cannot be loaded.
         ConfigurationError: an option of the speech services is wrong.
     """
@@ -139,6 +145,8 @@ def create_app(
     app.register_blueprint(webhooks.make_blueprint(receiver))
     app.register_blueprint(media.make_blueprint(bridge.switchboard))
     app.register_blueprint(_health(bridge))
+    for blueprint in bridge.books.blueprints(bridge.switchboard, bridge.control):
+        app.register_blueprint(blueprint)
     return app
 
 

@@ -75,6 +75,7 @@ class Pacer:
         """
         self.pumps = 0
         self.worst_lateness = 0.0
+        self._lateness = 0.0
         self._tick = tick
         self._clock = clock
         self._group = ThreadGroup("bridge")
@@ -113,6 +114,12 @@ class Pacer:
     def speaking(self) -> int:
         """Count the legs that have a due."""
         return len(self._due)
+
+    def take_lateness(self) -> float:
+        """Get the seconds by which a due was missed at most since this was asked last."""
+        # A pump in between may be left out; the next ones will tell.
+        lateness, self._lateness = self._lateness, 0.0
+        return lateness
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop the thread and wait for it, at most ``timeout`` seconds; may be called twice."""
@@ -155,6 +162,7 @@ class Pacer:
         self.pumps += 1
         if due != AT_ONCE:
             self.worst_lateness = max(self.worst_lateness, now - due)
+            self._lateness = max(self._lateness, now - due)
         try:
             again = leg.pump(now)
         except Exception as error:  # noqa: BLE001 - one leg's failure must not silence the others

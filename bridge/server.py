@@ -11,9 +11,12 @@ Threads: ``drain/bridge``, one per worker process, made after the fork; it sleep
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from queue import SimpleQueue
@@ -102,8 +105,35 @@ class _Drain:
 
 _drains: dict[int, _Drain] = {}
 
+# Variable that names the directory in which several processes add up their metrics.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
 
 # -- gunicorn's hooks -----------------------------------------------------------------------------
+
+
+def on_starting(server: Arbiter) -> None:
+    """Have the processes of this server add up their numbers, when there are several.
+
+    The library that counts looks at the variable once, when a worker imports it.
+    """
+    if server.cfg.workers > 1 and METRICS_FOLDER not in os.environ:
+        folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix="bridge-metrics-")
+        atexit.register(_remove, folder, os.getpid())
+
+
+def _remove(folder: str, pid: int) -> None:
+    # Workers are forks of the process that has made it.
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Take the states of a process that is gone out of the metrics; what it counted stays."""
+    if METRICS_FOLDER in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
@@ -116,6 +146,7 @@ def post_worker_init(worker: Worker) -> None:
     bridge = getattr(worker.wsgi, "extensions", {}).get("bridge")
     if bridge is not None:
         _drains[os.getpid()] = _Drain(bridge, worker)
+        bridge.books.start()
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _end_once(signal.getsignal(number)))
 

@@ -36,13 +36,19 @@ class Stored:
         size: bytes of the whole recording.
         first: the first byte that is read.
         last: the last one.
-        blocks: the bytes; closing it, or reading to its end, ends the reading.
+        blocks: the bytes; reading to their end, or :meth:`close`, ends it.
     """
 
     size: int
     first: int
     last: int
     blocks: Iterator[bytes]
+
+    def close(self) -> None:
+        """Read no further; may be called twice."""
+        close = getattr(self.blocks, "close", None)
+        if callable(close):
+            close()
 
 
 class Storage(Protocol):
@@ -202,7 +208,7 @@ class S3Storage:
             if first > end:
                 return Stored(size, first, end, iter(()))
             answer = client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={first}-{end}")
-        return Stored(size, first, end, _blocks(answer["Body"], end - first + 1))
+        return Stored(size, first, end, _Blocks(answer["Body"], end - first + 1))
 
     def delete(self, location: str) -> None:
         """Delete a recording, also one that waits here; one that is not there is no error."""
@@ -275,16 +281,28 @@ def _read_file(path: Path, first: int, last: int | None) -> Stored | None:
     size = file.seek(0, 2)
     end = min(size - 1, size - 1 if last is None else last)
     file.seek(first)
-    return Stored(size, first, end, _blocks(file, max(0, end - first + 1)))
+    return Stored(size, first, end, _Blocks(file, max(0, end - first + 1)))
 
 
-def _blocks(source: Any, size: int) -> Iterator[bytes]:
-    try:
-        while size > 0:
-            block = source.read(min(size, BLOCK))
-            if not block:
-                return
-            size -= len(block)
-            yield block
-    finally:
-        source.close()
+class _Blocks:
+    """The bytes of a file or an answer, until so many were read; closes it."""
+
+    def __init__(self, source: Any, size: int) -> None:
+        self._source = source
+        self._left = size
+
+    def __iter__(self) -> _Blocks:
+        return self
+
+    def __next__(self) -> bytes:
+        block = self._source.read(min(self._left, BLOCK)) if self._left > 0 else b""
+        self._left -= len(block)
+        if not block:
+            self.close()
+            raise StopIteration
+        return bytes(block)
+
+    def close(self) -> None:
+        """Stop reading; may be called twice."""
+        self._left = 0
+        self._source.close()
