@@ -204,14 +204,19 @@ def phone_line(
         )
         watcher = Watcher()
         server = WebServer()
-        environ = {**simulator.environ, "PUBLIC_URL": server.url, **variables}
+        folder = stack.enter_context(TemporaryDirectory())
+        environ = {
+            **simulator.environ,
+            "PUBLIC_URL": server.url,
+            "BRIDGE_HOME": f"{folder}/home",
+            **variables,
+        }
         server.app = create_app(Settings.from_environ(environ), agent=agent, observers=[watcher])
         server.app.testing = True
         bridge: Bridge = server.app.extensions["bridge"]
         stack.enter_context(server)
         stack.callback(bridge.close)
         simulator.webhook_url = f"{server.url}/telnyx/webhook"
-        folder = stack.enter_context(TemporaryDirectory())
         yield Phone(simulator, bridge, server.url, watcher, Path(folder))
 
 

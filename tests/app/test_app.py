@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 import requests
@@ -16,6 +18,9 @@ from tests.loopback import PATIENCE, wait_until
 from tests.loopback.http import ScriptedHttp
 from tests.loopback.web import PUBLIC_KEY, event, post, serving
 
+_home = TemporaryDirectory(prefix="bridge-home-")
+atexit.register(_home.cleanup)
+
 ENVIRON = {
     "TELNYX_API_KEY": "KEY0123456789ABCDEF_not_a_real_one",
     "TELNYX_PUBLIC_KEY": PUBLIC_KEY,
@@ -23,6 +28,8 @@ ENVIRON = {
     # Nobody listens there; these tests have no media.
     "TELNYX_STT_URL": "ws://127.0.0.1:1/stt",
     "TELNYX_TTS_URL": "ws://127.0.0.1:1/tts",
+    # What is kept of their calls goes with the process.
+    "BRIDGE_HOME": _home.name,
 }
 
 
