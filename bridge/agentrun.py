@@ -1,4 +1,4 @@
-"""Run the agent function of one call, and be the line that its :class:`~bridge.call.Call` talks on.
+"""Run the agent function of one call.
 
 Threads: ``agent``, the function's own, runs :meth:`AgentRun.run` and everything the function calls.
 
@@ -10,12 +10,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from bridge.call import Agent, Call, CallInfo, Remark, Reply
-from bridge.conversation import Conversation
-from bridge.decisions import Turn
+from bridge.call import Agent, Call
 from bridge.errors import CallEnded
+from bridge.legline import LegLine
 from bridge.legreport import LegReport
 from bridge.resumption import Resumption
 from bridge.speaking import Speaker
@@ -32,7 +31,7 @@ class AgentRun:
     def __init__(
         self,
         agent: Agent,
-        conversation: Conversation,
+        line: LegLine,
         speaker: Speaker,
         report: LegReport,
         end: Callable[[str], object],
@@ -43,24 +42,25 @@ class AgentRun:
 
         Args:
             agent: the function.
-            conversation: where the caller is heard.
+            line: what its call talks on.
             speaker: speaks the replies.
             report: told when the function fails.
             end: ends the leg, for a reason.
             resumption: what becomes of a call that an earlier agent held, if this is one.
         """
         self._resumption = resumption
-        # Said before the agent's first words unless it has seen that the call is a resumed one.
-        self._excuse = "" if resumption is None else resumption.line
+        if resumption is not None:
+            line.excuse = resumption.line
         self._agent = agent if resumption is None else resumption.choose(agent)
-        self._conversation = conversation
+        self._line = line
         self._speaker = speaker
         self._report = report
         self._end = end
 
     def run(self) -> None:
         """Call the function; return when it did, and the call is on its way to its end."""
-        call = Call(self, resumed=self._resumption is not None, on_notice=self._notice)
+        resumed = self._resumption is not None
+        call = Call(self._line, resumed=resumed, on_notice=self._line.notice)
         try:
             self._speaker.warm_up()
             self._agent(call)
@@ -81,40 +81,3 @@ class AgentRun:
             self._report.log.error("could not apologise to the caller: %s", failure)
         finally:
             self._end("agent failed")
-
-    # -- the line ---------------------------------------------------------------------------------
-
-    @property
-    def info(self) -> CallInfo:
-        """The facts of the call."""
-        return self._report.info
-
-    @property
-    def history(self) -> tuple[Remark, ...]:
-        """What was said and heard so far."""
-        self._notice()
-        return self._conversation.history
-
-    def _notice(self) -> None:
-        """The agent knows that the call was held before: it finds its own words."""
-        self._excuse = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the call is over."""
-        return self._conversation.ended
-
-    def speak(self, text: str | Iterable[str], *, interruptible: bool) -> Reply:
-        """Say it; see :meth:`bridge.call.Call.say`."""
-        excuse, self._excuse = self._excuse, ""
-        if excuse:
-            self._speaker.speak(excuse, interruptible=False)
-        return self._speaker.speak(text, interruptible=interruptible)
-
-    def hear(self, timeout: float | None) -> Turn | None:
-        """Wait for a turn; see :meth:`bridge.call.Call.listen`."""
-        return self._conversation.hear(timeout, self._speaker.warm_up)
-
-    def leave(self) -> None:
-        """Hang up; see :meth:`bridge.call.Call.hangup`."""
-        self._end("agent")

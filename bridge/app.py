@@ -78,6 +78,7 @@ class Bridge:
             pacer=self.pacer,
             agent=agent,
             observers=(*observers, *self.books.observers),
+            screen=load_agent(settings.screen, "BRIDGE_SCREEN") if settings.screen else None,
         )
         self.books.watch(self.switchboard, self.pacer, self.pool)
         self._draining = False

@@ -362,6 +362,25 @@ class CallControl:
         body = {"client_state": client_state, "command_id": None, **fields}
         return self._act("client_state_update", call_control_id, body)
 
+    # -- any other --------------------------------------------------------------------------------
+
+    def command(self, verb: str, call_control_id: str, **fields: object) -> CommandResult:
+        """Send a command by its name at Telnyx, which may be one that has no method here.
+
+        Args:
+            verb: the last word of its address, ``"suppression_start"``.
+            call_control_id: the leg.
+            **fields: as Telnyx documents them.
+
+        Raises:
+            CommandError: Telnyx refused, or the name is none.
+        """
+        if not verb.replace("_", "").isalnum() or not verb.isascii():
+            raise CommandError("command", "not a command's name")
+        if verb in _DEFAULTS:
+            fields = {**_DEFAULTS[verb], **fields}
+        return self._act(verb, call_control_id, fields)
+
     # -- how --------------------------------------------------------------------------------------
 
     def _act(self, verb: str, call_control_id: str, fields: Mapping[str, object]) -> CommandResult:
@@ -387,6 +406,13 @@ class CallControl:
             if is_call_ended(error):
                 return CommandResult()
             raise
+
+
+# What the methods fill in where Telnyx wants a field.
+_DEFAULTS: dict[str, dict[str, object]] = {
+    "record_start": {"format": "wav", "channels": "dual"},
+    "client_state_update": {"command_id": None},
+}
 
 
 def _present(body: Mapping[str, object]) -> dict[str, object]:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from bridge.background import Background
 from bridge.call import Remark, Reply
 from bridge.decisions import (
     BargeIn,
@@ -39,6 +40,7 @@ from bridge.decisions import (
 )
 from bridge.delivery import Delivery, Outbound, Tap
 from bridge.errors import CallEnded
+from bridge.keypad import Keypad
 from bridge.observer import TurnLatency
 from bridge.pacer import Pacer
 from bridge.playout import Playout
@@ -135,6 +137,9 @@ class Conversation:
         self._after: list[Callable[[], None]] = []
         self._began = clock() - age
         self._ended = False
+        # Whether the agent has had its say; what is said still are the bridge's last words.
+        self._leaving = False
+        self._keypad: Keypad | None = None
         self._error: Exception | None = None
         self._speech: Speech | None = None
         self._waiting: deque[Turn] = deque(maxlen=WAITING_TURNS)
@@ -185,6 +190,31 @@ class Conversation:
         self._pacer.remove(self)
         return True
 
+    def take_leave(self) -> None:
+        """Let the agent say and hear nothing more; the reply that is spoken is dropped."""
+        with self._locked() as now:
+            self._leaving = True
+            self._turns.agent_stopped(now)
+            self._abandon(now)
+            self._changed.notify_all()
+            self._room.notify_all()
+
+    def set_background(self, background: Background | None) -> None:
+        """Have a sound under everything that is sent from now on, or none."""
+        with self._locked() as now:
+            self._delivery.set_background(background, now)
+            self._arm(now)
+
+    def speak_language(self, language: str) -> None:
+        """Take the caller to speak another language from now on."""
+        with self._locked():
+            self._turns.speak_language(language)
+
+    @property
+    def over(self) -> bool:
+        """Whether the agent can do nothing more: the call is over, or about to be."""
+        return self._ended or self._leaving
+
     def fail_hearing(self, error: Exception) -> None:
         """Note that the caller can no longer be understood; raised where the agent listens."""
         with self._locked():
@@ -224,8 +254,19 @@ class Conversation:
     def hear_digit(self, digit: str) -> None:
         """Take in a key that was pressed."""
         with self._locked() as now:
+            if self._keypad is not None:
+                self._press(self._keypad, digit, now)
+                return
             self._turns.digit(digit, now)
             self._poll(now)
+
+    def _press(self, keypad: Keypad, digit: str, now: float) -> None:
+        """Give a key to whoever collects keys, and let it end the prompt."""
+        keypad.press(digit, now)
+        if self._speech is not None and self._speech.interruptible:
+            self._turns.agent_stopped(now)
+            self._interrupt(now)
+        self._changed.notify_all()
 
     def mark_returned(self, name: str) -> None:
         """Take note of a mark that came back."""
@@ -363,18 +404,19 @@ class Conversation:
             return
         self._turns.agent_stopped(now)
         # All of it, also what synthesis had nothing to say for.
-        self._finish(speech, speech.text.strip() if speech.error is None else heard, now)
+        self._finish(speech, speech.reply.text if speech.error is None else heard, now)
 
     def _finish(self, speech: Speech, heard: str, now: float) -> None:
         speech.heard = heard
         speech.over = True
         speech.over_at = now
         self._speech = None
-        at = max(0.0, (speech.frame_at or now) - self._began)
-        reply = speech.reply
-        self._remember(Remark("agent", reply.text, heard, reply.interrupted, at))
-        latency = speech.latency()
-        self._after.append(lambda: self._listener.reply_ended(reply, latency))
+        if not speech.wordless:
+            at = max(0.0, (speech.frame_at or now) - self._began)
+            reply = speech.reply
+            self._remember(Remark("agent", reply.text, heard, reply.interrupted, at))
+            latency = speech.latency()
+            self._after.append(lambda: self._listener.reply_ended(reply, latency))
         self._changed.notify_all()
         self._room.notify_all()
 
@@ -395,7 +437,7 @@ class Conversation:
         stirs = self._stirs
         while True:
             with self._locked() as now:
-                if self._ended:
+                if self.over:
                     raise CallEnded("the call is over")
                 if self._waiting:
                     return self._waiting.popleft()
@@ -413,10 +455,10 @@ class Conversation:
 
     def _patience(self, timeout: float | None, began: float, now: float) -> float | None:
         """Get the seconds left to wait; ``None`` for ever, as while a turn is open."""
-        quiet_since = self._turns.quiet_since
-        if timeout is None or quiet_since is None:
+        if timeout is None or self._turns.engaged:
             return None
-        return max(began, quiet_since) + timeout - now
+        # A line that has brought no sound at all yet is quiet too.
+        return max(began, self._turns.quiet_since or began) + timeout - now
 
     def begin(self, speech: Speech, *, interruptible: bool) -> None:
         """Make ``speech`` the reply that is spoken.
@@ -425,17 +467,18 @@ class Conversation:
             CallEnded: the call is over.
         """
         with self._locked() as now:
-            if self._ended:
+            if self._ended or (self._leaving and not speech.parting):
                 raise CallEnded("the call is over")
             if self._speech is not None:
                 raise RuntimeError("a reply is being spoken: call say from the agent's thread only")
             self._delivery.begin()
             self._speech = speech
-            self.counts.replies += 1
+            self.counts.replies += not speech.wordless
             speech.asked_at = now
             if self._last_turn is not None:
                 speech.turn, speech.turn_at = self._last_turn
                 self._last_turn = None
+            speech.interruptible = interruptible
             self._turns.agent_started(now, interruptible=interruptible)
             self._poll(now)
 
@@ -459,20 +502,55 @@ class Conversation:
                 self._turns.agent_stopped(now)
                 self._abandon(now)
 
-    def wait(self, speech: Speech) -> Reply:
-        """Wait until the reply is over.
+    def wait(self, speech: Speech, timeout: float | None = None) -> Reply:
+        """Wait until the reply is over, at most ``timeout`` seconds.
 
         Raises:
             CallEnded: the call is over.
             TelnyxMediaError: synthesis failed; what there was of it was played.
         """
         with self._changed:
-            self._changed.wait_for(lambda: speech.over or self._ended)
+            self._changed.wait_for(lambda: speech.over or self._ended, timeout)
             if self._ended:
                 raise CallEnded("the call is over")
             if speech.error is not None:
                 raise speech.error
             return speech.reply
+
+    @contextmanager
+    def keys_to(self, keypad: Keypad) -> Iterator[None]:
+        """Give the keys that are pressed within the block to ``keypad``; they make no turn."""
+        with self._locked():
+            self._keypad = keypad
+        try:
+            yield
+        finally:
+            with self._locked():
+                self._keypad = None
+
+    def await_keys(self, keypad: Keypad) -> None:
+        """Wait until ``keypad`` has ended; its patience counts from now.
+
+        Raises:
+            CallEnded: the call is over.
+        """
+        with self._locked() as now:
+            keypad.wait_from(now)
+            while not self.over and not keypad.poll(self._clock()):
+                due = keypad.due
+                self._changed.wait(None if due is None else max(0.0, due - self._clock()))
+            if self.over:
+                raise CallEnded("the call is over")
+
+    def stay(self, seconds: float | None = None) -> None:
+        """Wait for the end of the call, or for so many seconds.
+
+        Raises:
+            CallEnded: the call is over.
+        """
+        with self._changed:
+            if self._changed.wait_for(lambda: self.over, seconds):
+                raise CallEnded("the call is over")
 
     # -- a synthesis thread -----------------------------------------------------------------------
 

@@ -18,14 +18,18 @@ from __future__ import annotations
 import math
 from typing import Literal, Protocol
 
+from bridge.background import LEAD, Background
 from bridge.mediasocket import SocketClosed
-from bridge.playout import Chunk, Playout
+from bridge.playout import PACKET, Chunk, Playout
 from telnyx_media.frames import encode_clear, encode_mark, encode_media
 
 __all__ = ["Delivery", "Outbound", "Tap"]
 
 # Seconds after which a peer that was slow to take what was sent is tried again.
 FLUSH_AGAIN = 0.05
+
+# Packets of background in one frame.
+FILLING = 3
 
 Hold = Literal["barge-in", "no socket"]
 
@@ -71,6 +75,7 @@ class Delivery:
         self.playout = playout
         self.socket: Outbound | None = None
         self._tap = tap
+        self._background: Background | None = None
         self._holds: set[Hold] = set()
         self._speaking = False
         self._paused = False
@@ -130,14 +135,38 @@ class Delivery:
         frames = 0
         for item in self.playout.due(now):
             if isinstance(item, Chunk):
-                self._send(encode_media(item.payload), now)
+                under = self._background
+                self._send_audio(item.payload if under is None else under.mix(item.payload), now)
                 frames += 1
-                if self._tap is not None:
-                    self._tap.outbound(item.payload)
             else:
                 self._send(encode_mark(item.name), now)
+        if self._background is not None:
+            self._fill(self._background, now)
         self._flush(now)
         return frames
+
+    def _send_audio(self, payload: bytes, now: float) -> None:
+        self._send(encode_media(payload), now)
+        if self._tap is not None:
+            self._tap.outbound(payload)
+
+    # What is under it
+
+    def set_background(self, background: Background | None, now: float) -> None:
+        """Have a sound under what is sent, and between it; ``None`` for none."""
+        if background is None and self._background is not None and not self._speaking:
+            # What was sent ahead of it: silence begins now.
+            self.playout.drop_filling(now)
+            self._clear(now)
+        self._background = background
+
+    def _fill(self, background: Background, now: float) -> None:
+        """Put the background where nothing else is to be heard, a little ahead."""
+        while self.playout.fill_due(LEAD) <= now and self.socket is not None:
+            packets = [background.packet() for _ in range(FILLING)]
+            for payload in [b"".join(packets)] if self.playout.joinable else packets:
+                self._send_audio(payload, now)
+            self.playout.fill(FILLING * PACKET, now)
 
     def next_due(self, now: float) -> float:
         """Tell when to send again, or to look whether the reply is over; infinity for never."""
@@ -146,6 +175,8 @@ class Delivery:
             if self.socket is not None:
                 dues.append(self.playout.next_due(now))
             dues.append(self.playout.finish_by(now))
+        if self._background is not None and self.socket is not None:
+            dues.append(self.playout.fill_due(LEAD))
         return min((due for due in dues if due is not None), default=math.inf)
 
     def hold(self, reason: Hold, now: float) -> None:

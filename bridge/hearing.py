@@ -14,6 +14,7 @@ Rules of this module:
 1. A packet that never came is silence for the recogniser and the recording, so that their clocks
    keep time; the voice detector is told nothing.
 2. A stream that comes back in the same format goes on in the same transcription session.
+3. While it is deaf the recogniser and, for what is private, the recording get silence.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from telnyx_media.sync.stt import SpeechToText, SttSession
 from telnyx_media.transcripts import Transcript
 from telnyx_media.vad import WINDOW_SECONDS, VoiceDetector
 
-__all__ = ["Hearing", "Tap"]
+__all__ = ["PRIVATE", "Hearing", "Tap"]
 
 # What is passed on as it is, and how it is called where speech is recognised (Telnyx: input_format
 # parameter).
@@ -39,6 +40,9 @@ FORMATS = {"PCMU": "mulaw", "PCMA": "alaw"}
 
 # Seconds of audio that a packet is taken to have had which never came.
 PACKET = 0.02
+
+# The reason not to listen for which a recording may not listen either.
+PRIVATE = "private"
 
 
 class Tap(Protocol):
@@ -110,6 +114,8 @@ class Hearing:
         self._deaf: SttSession | None = None
         self._reorder = ReorderBuffer()
         self._codec: Codec = make_codec("PCMU")
+        # Why nothing is listened to, and whether even a recording may not have it.
+        self._deaf_for: set[str] = set()
         # A stream that is superseded may still be at its last packet when the next one starts.
         self._lock = threading.Lock()
         self._closed = False
@@ -170,20 +176,26 @@ class Hearing:
     def _take(self, payload: bytes | None) -> None:
         codec = self._codec
         session = None if self._session is self._deaf else self._session
-        if payload is None:
-            pcm = silence(PACKET, codec.sample_rate)
-            payload = b"" if self._session_format[0] == "linear16" else codec.silence(PACKET)
-        else:
-            pcm = codec.decode(payload)
-            self._detect(pcm)
+        heard = b"" if payload is None else codec.decode(payload)
+        pcm = heard or silence(PACKET, codec.sample_rate)
+        if self._deaf_for:
+            # As long as what was said: the recogniser's clock keeps time.
+            pcm = bytes(len(pcm))
+        elif heard:
+            self._detect(heard)
         if session is not None:
+            audio = pcm
+            if self._session_format[0] != "linear16":
+                as_it_is = payload is not None and not self._deaf_for
+                length = len(pcm) / 2 / codec.sample_rate
+                audio = payload if as_it_is and payload else codec.silence(length)
             try:
-                session.send(pcm if self._session_format[0] == "linear16" else payload)
+                session.send(audio)
             except TelnyxMediaError:
                 # Given up or closed; whoever listens was told by the session itself.
                 self._deaf = session
         if self._tap is not None:
-            self._tap.inbound(pcm, codec.sample_rate)
+            self._tap.inbound(pcm if PRIVATE in self._deaf_for else heard or pcm, codec.sample_rate)
 
     def _detect(self, pcm: bytes) -> None:
         windows = self._detector.feed(pcm)
@@ -191,6 +203,25 @@ class Hearing:
             self._conversation.hear_voice(windows, WINDOW_SECONDS, level(pcm))
 
     # -- any thread -------------------------------------------------------------------------------
+
+    def turn_deaf(self, reason: str) -> None:
+        """Listen to nothing, for one reason more: no voice, no words, until :meth:`listen`."""
+        with self._lock:
+            self._deaf_for.add(reason)
+
+    def listen(self, reason: str) -> None:
+        """Listen again, unless there is another reason not to."""
+        with self._lock:
+            self._deaf_for.discard(reason)
+
+    def renew(self, stt: SpeechToText) -> None:
+        """Go on with another recogniser, or another language; what it has not told yet is lost."""
+        with self._lock:
+            self._stt = stt
+            encoding, rate = self._session_format
+            if rate:
+                self._session_format = ("", 0)
+                self._open_session(encoding, rate)
 
     def finalize(self) -> None:
         """Ask the recogniser for what it has: the caller fell silent."""

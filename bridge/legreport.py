@@ -5,6 +5,8 @@ Threads: whichever the thing happened on.
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from collections.abc import Callable, Sequence
 
 from bridge.call import CallInfo, Remark, Reply
@@ -40,12 +42,20 @@ class LegReport(Listener):
             observers: told what happens.
             hurry: called when the caller falls silent, so that the recogniser may be asked.
         """
+        # Guards the making of new facts from old ones: they come on several threads.
+        self._lock = threading.Lock()
         self.info = info
         self.log = log
         self._audience = Audience(observers, log)
         self._hurry = hurry
 
     # -- the leg ----------------------------------------------------------------------------------
+
+    def note(self, **facts: str | int) -> CallInfo:
+        """Replace facts of the leg that are known better by now; get them all."""
+        with self._lock:
+            self.info = dataclasses.replace(self.info, **facts)  # type: ignore[arg-type]
+            return self.info
 
     def began(self) -> None:
         """The leg was taken up."""
@@ -62,7 +72,7 @@ class LegReport(Listener):
 
     def stream_started(self, info: CallInfo) -> None:
         """A media stream started; ``info`` has its codec."""
-        self.info = info
+        info = self.note(codec=info.codec, sample_rate=info.sample_rate)
         self.log.info("media stream started: %s at %d Hz", info.codec, info.sample_rate)
         self._audience.tell(lambda observer: observer.on_media(info))
 

@@ -92,7 +92,11 @@ class _Run:
 
 
 class Playout:
-    """The agent's voice on one leg: one reply at a time."""
+    """The agent's voice on one leg: one reply at a time.
+
+    Attributes:
+        joinable: whether packets may be joined in one frame.
+    """
 
     def __init__(
         self,
@@ -115,7 +119,7 @@ class Playout:
         self._lead = lead
         self._chunk = max(1, round(chunk / PACKET))
         self._first = max(1, round(first / PACKET))
-        self._joinable = joinable
+        self.joinable = joinable
         self._grace = grace
         # The silence before the first reply is generation 0.
         self._generation = -1
@@ -267,13 +271,14 @@ class Playout:
 
     def _send(self, segment: Segment, count: int, now: float) -> list[Chunk]:
         packets = segment.packets(self._cursor, count)
-        if not self._runs or self._dry_at < now:
-            self._runs.append(_Run(max(now, self._dry_at), self._cursor))
+        start = max(now, self._dry_at)
+        if not self._runs or self._runs[-1].end < start - INSTANT:
+            self._runs.append(_Run(start, self._cursor))
         run = self._runs[-1]
         run.count += count
         self._cursor += count
         self._dry_at = run.end
-        if self._joinable:
+        if self.joinable:
             return [Chunk(b"".join(packets), count * PACKET)]
         return [Chunk(packet, PACKET) for packet in packets]
 
@@ -281,6 +286,20 @@ class Playout:
         name = f"{self._generation}.{segment.index}"
         self._marks.append(_SentMark(name, segment, segment.end, max(now, self._dry_at)))
         return Mark(name)
+
+    # The silence between replies
+
+    def fill_due(self, lead: float) -> float:
+        """Get the time at which the far end wants filling to have ``lead`` seconds to play."""
+        return self._dry_at - lead
+
+    def fill(self, seconds: float, now: float) -> None:
+        """Take note that so much of something else was sent, in place of silence."""
+        self._dry_at = max(now, self._dry_at) + seconds
+
+    def drop_filling(self, now: float) -> None:
+        """Take note that what was sent in place of silence was cleared."""
+        self._dry_at = min(self._dry_at, now)
 
     # Hearing
 
@@ -369,7 +388,7 @@ class Playout:
         """Go on after :meth:`pause`, from the start of the word that the caller had heard up to."""
         if self._paused and not self._over:
             self._paused = False
-            self._dry_at = now
+            self._dry_at = max(now, self._dry_at)
 
     def interrupt(self, now: float) -> Heard:
         """End the reply; the caller of this sends ``clear``. Also ends one that is paused."""

@@ -309,6 +309,41 @@ class Settings(BaseSettings):
         le=3600,
         description="seconds that calls may go on after SIGTERM",
     )
+    max_seconds: float = Field(
+        0,
+        alias="BRIDGE_MAX_SECONDS",
+        ge=0,
+        le=14400,
+        description="seconds that a call may last; 0: no limit but Telnyx's, of four hours",
+    )
+    last_words: str = Field(
+        "I'm sorry, this call has reached its time limit. Goodbye.",
+        alias="BRIDGE_LAST_WORDS",
+        description="what is said when a call has lasted that long",
+    )
+    screen: Annotated[str, AfterValidator(values.agent_name)] | None = Field(
+        None,
+        alias="BRIDGE_SCREEN",
+        description="function that is asked, with the call's facts, whether to answer, as "
+        "module:callable; unset: every call is answered",
+    )
+    from_number: str | None = Field(
+        None,
+        alias="BRIDGE_FROM_NUMBER",
+        repr=False,
+        description="number of this account that is shown to those who are called",
+    )
+    connection_id: str | None = Field(
+        None,
+        alias="BRIDGE_CONNECTION_ID",
+        description="Call Control application that calls somebody",
+    )
+    record_calls: Switch = Field(
+        True,
+        alias="BRIDGE_RECORD",
+        description="whether calls are recorded from their start, if there is a place for "
+        "recordings; off: only when the agent says so",
+    )
     recordings: str | None = Field(
         None,
         alias="BRIDGE_RECORDINGS",

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bridge.call import Reply
 from bridge.conversation import Conversation
 from bridge.speech import Speech
+from telnyx_media._audioop import audioop
 from telnyx_media.codecs import Codec
 from telnyx_media.pcm import Packetizer, level
 from telnyx_media.sentences import SentenceSplitter, speakable
@@ -37,6 +38,9 @@ WARM_FOR = 15.0
 # Seconds of audio in a packet.
 PACKET = 0.02
 
+# Packets of a sound that are encoded at a time: half a second.
+BATCH = 25
+
 
 class Voice:
     """One reply's synthesis: a session, an encoder, and the speech they are for."""
@@ -45,6 +49,9 @@ class Voice:
         self, conversation: Conversation, tts: TextToSpeech, codec: Codec, tag: str
     ) -> None:
         self.speech = Speech()
+        # Sentences come from the agent's thread, and a filler from its own.
+        self._lock = threading.Lock()
+        self._complete = False
         self.opened_at = time.monotonic()
         self.ended = False
         self._conversation = conversation
@@ -60,13 +67,25 @@ class Voice:
 
     def say(self, text: str) -> bool:
         """Hand one sentence to synthesis; False when the reply is over."""
-        if self._conversation.add_segment(self.speech, text) is None:
-            return False
-        self._session.send(text)
+        with self._lock:
+            if self._conversation.add_segment(self.speech, text) is None:
+                return False
+            self._session.send(text)
         return True
+
+    def fill(self, text: str) -> None:
+        """Say something before the first sentence, if there is none yet; from any thread."""
+        with self._lock:
+            begun = bool(self.speech.segments) or self._complete
+            if begun or self._conversation.add_segment(self.speech, text) is None:
+                return
+            self.speech.filler = text.strip()
+            self._session.send(text)
 
     def finish(self) -> None:
         """Say that there is no more."""
+        with self._lock:
+            self._complete = True
         self._session.finish()
         if not self.speech.segments:
             self._conversation.end_audio(self.speech)
@@ -139,8 +158,24 @@ class Speaker:
         if warm is not None:
             warm.close()
 
-    def speak(self, text: str | Iterable[str], *, interruptible: bool) -> Reply:
+    def speak(
+        self,
+        text: str | Iterable[str],
+        *,
+        interruptible: bool,
+        parting: bool = False,
+        timeout: float | None = None,
+        on_voice: Callable[[Callable[[str], None]], Callable[[], None]] | None = None,
+    ) -> Reply:
         """Say it, and wait until it was heard or the caller broke in.
+
+        Args:
+            text: what to say.
+            interruptible: whether the caller may break in.
+            parting: whether these are the last words, after which nobody else may speak.
+            timeout: seconds to wait for its end.
+            on_voice: called with a function that says something before the first sentence, from
+                any thread; returns what is called once the text is complete.
 
         Raises:
             CallEnded: the call is over.
@@ -149,17 +184,73 @@ class Speaker:
         pieces = iter([text] if isinstance(text, str) else text)
         voice = self._take_voice()
         speech = voice.speech
+        speech.parting = parting
         try:
             self._conversation.begin(speech, interruptible=interruptible)
+            done = None if on_voice is None else on_voice(voice.fill)
             try:
-                self._feed(voice, pieces)
-                return self._conversation.wait(speech)
+                try:
+                    self._feed(voice, pieces)
+                finally:
+                    if done is not None:
+                        done()
+                return self._conversation.wait(speech, timeout)
             finally:
                 self._conversation.abandon(speech)
         finally:
             voice.close()
             _close(pieces)
             _close(text)
+
+    def play(
+        self, load: Callable[[int], bytes], *, interruptible: bool, loop: bool, volume: float
+    ) -> Reply:
+        """Play PCM, and wait until it was heard or the caller broke in.
+
+        Args:
+            load: gets the PCM at a sampling rate.
+            interruptible: whether the caller may break in.
+            loop: whether it begins again at its end, until the caller breaks in.
+            volume: factor, 0 to 1.
+
+        Raises:
+            CallEnded: the call is over.
+        """
+        codec = self._make_codec()
+        pcm = audioop.mul(load(codec.sample_rate), 2, volume)
+        frames = Packetizer(2 * round(codec.sample_rate * PACKET))
+        cut = frames.feed(pcm) + frames.flush(b"\0\0")
+        speech = Speech(wordless=True)
+        self._conversation.begin(speech, interruptible=interruptible)
+        try:
+            while self._play_once(speech, codec, cut) and loop:
+                pass
+            self._conversation.end_audio(speech)
+            return self._conversation.wait(speech)
+        finally:
+            self._conversation.abandon(speech)
+
+    def _play_once(self, speech: Speech, codec: Codec, frames: Sequence[bytes]) -> bool:
+        """Append the frames to a reply, as the room for them allows; False when it is over."""
+        segment = self._conversation.add_segment(speech, "")
+        if segment is None:
+            return False
+        for at in range(0, len(frames), BATCH):
+            batch = frames[at : at + BATCH]
+            packets = [codec.encode(frame) for frame in batch]
+            levels = [level(frame) for frame in batch]
+            if not self._conversation.add_audio(speech, segment, packets, levels):
+                return False
+        self._conversation.end_segment(speech, segment)
+        return bool(frames)
+
+    def use(self, tts: TextToSpeech | None, language: str) -> None:
+        """Speak in another language, and with another voice if given, from the next reply on."""
+        with self._lock:
+            self._tts, self._language = tts or self._tts, language
+            warm, self._warm = self._warm, None
+        if warm is not None:
+            warm.close()
 
     def _feed(self, voice: Voice, pieces: Iterator[str]) -> None:
         """Send sentence by sentence, as they become complete."""

@@ -21,6 +21,7 @@ class Speech:
 
     Attributes:
         text: what has been made of the reply so far.
+        filler: what was said meanwhile, before any of it.
         segments: what of it was handed to synthesis, in order.
         heard: what the caller heard; final once ``over``.
         interrupted: whether the caller broke in.
@@ -33,10 +34,17 @@ class Speech:
         audio_at: when its first audio came from there.
         frame_at: when its first media frame was sent.
         over_at: when it was over; 0 until then.
+        interruptible: whether the caller may end it, by speech or by a key.
+        wordless: whether it is a sound, which belongs in no transcript.
+        parting: whether it is said after the agent was taken the call from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wordless: bool = False, parting: bool = False) -> None:
+        self.wordless = wordless
+        self.parting = parting
+        self.interruptible = True
         self.text = ""
+        self.filler = ""
         self.segments: list[Segment] = []
         self.heard = ""
         self.interrupted = False
@@ -54,7 +62,11 @@ class Speech:
     def reply(self) -> Reply:
         """What the agent gets."""
         return Reply(
-            self.text.strip(), self.heard, self.interrupted, self.frame_at or 0.0, self.over_at
+            f"{self.filler} {self.text}".strip(),
+            self.heard,
+            self.interrupted,
+            self.frame_at or 0.0,
+            self.over_at,
         )
 
     def latency(self) -> TurnLatency:

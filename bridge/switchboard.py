@@ -20,21 +20,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
-from bridge.errors import CommandError, EventError, SettingsError
+from bridge.errors import CommandError, DialFailed, EventError, SettingsError
 from bridge.events import CallHangup, CallInitiated, Event, parse_event
 from bridge.inheritance import Inheritance
+from bridge.legline import Services
 from bridge.observer import Audience, CallObserver
+from bridge.outbound import DETECT, Outbound
 from bridge.pacer import Pacer
 from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry, RegistryAway
 from bridge.settings import Settings
 from bridge.storage import make_storage
-from bridge.worker import HANDOVER_WAIT, JOIN, MOVED, CallWorker
+from bridge.worker import HANDOVER_WAIT, JOIN, MOVED, CallWorker, Screen
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline
 from telnyx_media.sync.tts import TextToSpeech
@@ -62,8 +64,11 @@ class Elsewhere(Protocol):
     def others(self) -> int:
         """Count those that take calls."""
 
-    def forward(self, event: Event) -> Literal["nobody", "here", "elsewhere"]:
-        """Bring an event to the process that its leg lives in."""
+    def forward(self, event: Event, again: bool) -> Literal["nobody", "here", "elsewhere"]:
+        """Bring an event to the process that its leg, or one of its session, lives in."""
+
+    def mail(self, key: str) -> Iterator[Event]:
+        """Take the events of a leg that came before it was known."""
 
     def place(self, info: CallInfo) -> bool:
         """Have a new call taken by a process with room; whether there is one."""
@@ -90,6 +95,7 @@ class Switchboard:
         pacer: Pacer,
         agent: Agent,
         observers: Sequence[CallObserver] = (),
+        screen: Screen | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         """Make a switchboard with no call on it.
@@ -101,6 +107,7 @@ class Switchboard:
             pacer: the thread that sends outbound audio.
             agent: called once per call, on a thread of its own.
             observers: told what happens on every call.
+            screen: asked whether a call is to be answered; all are, if ``None``.
             elsewhere: the other processes, if there may be any.
 
         Raises:
@@ -118,6 +125,8 @@ class Switchboard:
         self._stt = _speech_to_text(settings)
         self._tts = _text_to_speech(settings)
         self._recordings = _recordings(settings)
+        self._screen = screen
+        self._outbound = Outbound(control, self._begin_outbound)
         # The first one of a process loads the model; no call is to wait for that.
         VoiceDetector()
         # Guards everything below.
@@ -145,8 +154,13 @@ class Switchboard:
         Audience(self._observers, logger).tell(lambda observer: observer.on_event(event))
         self.deliver(event)
 
-    def deliver(self, event: Event) -> None:
-        """Act on an event that was not seen before, wherever it arrived."""
+    def deliver(self, event: Event, *, forwarded: bool = False) -> None:
+        """Act on an event that was not seen before.
+
+        Args:
+            event: the event.
+            forwarded: whether another process has sent it here.
+        """
         payload = event.payload
         if isinstance(payload, CallInitiated) and payload.direction == "incoming":
             self.begin(_call_info(payload))
@@ -154,12 +168,25 @@ class Switchboard:
         worker = self._find(payload.call_control_id) or self._find(payload.call_leg_id)
         if worker is not None:
             worker.handle(event)
-        elif self._elsewhere is not None and (where := self._elsewhere.forward(event)) != "nobody":
-            if where == "here":
-                self._keep(event)
-        elif isinstance(payload, CallHangup) and payload.call_control_id:
+            return
+        if self._outbound.take(event):
+            return
+        where = "nobody" if self._elsewhere is None else self._elsewhere.forward(event, forwarded)
+        if where == "here":
+            self._keep(event)
+        if where != "nobody":
+            return
+        for relative in self._relatives(payload.call_session_id):
+            relative.relate(event)
+        if isinstance(payload, CallHangup) and payload.call_control_id:
             # Perhaps ahead of its call.initiated, which must then not be answered.
             self._registry.end(payload.call_control_id)
+
+    def _relatives(self, call_session_id: str) -> list[CallWorker]:
+        """Get the legs that a leg without a worker belongs to: one that a transfer made."""
+        with self._lock:
+            workers = list(self._workers.values())
+        return [w for w in workers if call_session_id and w.info.call_session_id == call_session_id]
 
     def _keep(self, event: Event) -> None:
         """Keep an event of a leg that is on its way here."""
@@ -235,15 +262,118 @@ class Switchboard:
         with self._lock:
             return list(self._workers.values())
 
+    def dial(
+        self,
+        to: str,
+        agent: Agent | None = None,
+        *,
+        from_: str | None = None,
+        connection_id: str | None = None,
+        timeout: float = 30.0,
+        detect: bool | str = False,
+        linked: CallInfo | None = None,
+        fields: Mapping[str, object] | None = None,
+    ) -> CallWorker:
+        """Call somebody; returns when Telnyx has taken the dial, and the phone rings afterwards.
+
+        A dial is never sent twice.
+
+        Args:
+            to: E.164 number or SIP URI.
+            agent: called with the call when they have answered; the process's own if ``None``.
+            from_: the number shown to them; ``BRIDGE_FROM_NUMBER`` if ``None``.
+            connection_id: the Call Control application; ``BRIDGE_CONNECTION_ID`` if ``None``.
+            timeout: seconds that the phone may ring.
+            detect: whether to find out who answers, man or machine; or Telnyx's word for how.
+            linked: a call that this one belongs to.
+            fields: further fields of Telnyx's ``dial``.
+
+        Returns:
+            The leg.
+
+        Raises:
+            DialFailed: Telnyx refused, did not answer, or there is no room for a call more.
+            SettingsError: neither the arguments nor the settings say from whom.
+        """
+        from_ = from_ or self._settings.from_number
+        if connection_id is None:
+            connection_id = linked.connection_id if linked else self._settings.connection_id
+        if not from_ or not connection_id:
+            raise SettingsError("BRIDGE_FROM_NUMBER and BRIDGE_CONNECTION_ID say who calls")
+        if not self.accepting:
+            raise DialFailed("no call more can be held here", "busy")
+        extra = dict(fields or {})
+        if detect:
+            extra["answering_machine_detection"] = DETECT if detect is True else detect
+        return self._outbound.dial(
+            to,
+            agent or self._agent,
+            from_=from_,
+            connection_id=connection_id,
+            timeout=timeout,
+            linked=linked,
+            fields=extra,
+        )
+
+    def _begin_outbound(self, info: CallInfo, agent: Agent, timeout: float) -> CallWorker | None:
+        with self._lock:
+            full = len(self._workers) + self._entering >= self._settings.max_calls
+            if full or self._draining:
+                return None
+            self._entering += 1
+        worker: CallWorker | None = None
+        try:
+            if self._registry.begin(info):
+                worker = self._make_worker(info, agent=agent, ring_timeout=timeout)
+        except RegistryAway as error:
+            logger.warning("could not take a call up: %s", error)
+        finally:
+            with self._lock:
+                self._entering -= 1
+                if worker is not None:
+                    self._workers[info.call_control_id] = worker
+        if worker is not None and self._elsewhere is not None:
+            # What came to other processes before the leg was known to live here.
+            for event in self._elsewhere.mail(info.call_control_id):
+                worker.handle(event)
+        return worker
+
+    def _dial_linked(
+        self,
+        to: str,
+        agent: Agent,
+        *,
+        from_: str,
+        timeout: float,
+        linked: CallInfo | None,
+        fields: Mapping[str, object],
+    ) -> CallWorker:
+        return self.dial(to, agent, from_=from_, timeout=timeout, linked=linked, fields=fields)
+
+    def _services(self) -> Services:
+        settings = self._settings
+        return Services(
+            settings.language,
+            settings.tts_voice,
+            lambda language: _speech_to_text(settings, language),
+            lambda voice: _text_to_speech(settings, voice),
+        )
+
     def _make_worker(
-        self, info: CallInfo, inheritance: Inheritance | None = None, *, streaming: bool = True
+        self,
+        info: CallInfo,
+        inheritance: Inheritance | None = None,
+        *,
+        streaming: bool = True,
+        agent: Agent | None = None,
+        ring_timeout: float = 30.0,
     ) -> CallWorker:
         return CallWorker(
             info,
             settings=self._settings,
             control=self._control,
             pacer=self._pacer,
-            agent=self._agent,
+            agent=agent or self._agent,
             stt=self._stt,
             tts=self._tts,
             stream_url=lambda: self._stream_url(info.call_control_id),
@@ -254,6 +384,10 @@ class Switchboard:
             inheritance=inheritance,
             streaming=streaming,
             on_departed=self._departed,
+            services=self._services(),
+            dial=self._dial_linked,
+            screen=self._screen,
+            ring_timeout=ring_timeout,
         )
 
     def _refuse(self, info: CallInfo, why: str) -> None:
@@ -465,20 +599,20 @@ def _recordings(settings: Settings) -> RecordingWriter | None:
     return RecordingWriter(make_storage(settings.recordings, settings.home))
 
 
-def _speech_to_text(settings: Settings) -> SpeechToText:
+def _speech_to_text(settings: Settings, language: str | None = None) -> SpeechToText:
     engine, *fallbacks = settings.stt_engines
     return SpeechToText(
         engine=engine,
         model=settings.stt_model,
-        language=settings.language,
+        language=language or settings.language,
         api_key=_api_key(settings),
         base_url=settings.telnyx_stt_url,
         fallbacks=fallbacks,
     )
 
 
-def _text_to_speech(settings: Settings) -> TextToSpeech:
-    voice, *fallbacks = settings.tts_voices
+def _text_to_speech(settings: Settings, wanted: str | None = None) -> TextToSpeech:
+    voice, *fallbacks = (wanted, *settings.tts_voices) if wanted else settings.tts_voices
     return TextToSpeech(
         voice=voice,
         api_key=_api_key(settings),

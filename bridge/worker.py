@@ -28,28 +28,34 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from bridge.agentrun import AgentRun
 from bridge.call import Agent, Call, CallInfo, Remark
 from bridge.callcontrol import (
     CallControl,
+    RejectCause,
     is_call_ended,
     stream_parameters,
     streams_on_answer,
 )
 from bridge.conversation import Conversation
-from bridge.errors import CommandError
-from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event
+from bridge.errors import BridgeError, CallEnded, CommandError
+from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event, MachineDetection
 from bridge.failures import where
 from bridge.hearing import Hearing
 from bridge.inheritance import Inheritance
+from bridge.legevents import LegEvents
+from bridge.legline import LegLine, Services
 from bridge.legreport import LegReport
 from bridge.logs import LegLogger, leg_logger
 from bridge.observer import CallObserver, CallSummary, Recording
 from bridge.pacer import Pacer
+from bridge.people import ANSWERERS, Guest, OtherLeg
 from bridge.playout import Playout
 from bridge.recorder import CallRecorder, RecordingWriter
+from bridge.recordtap import RecordTap
 from bridge.resumption import Resumption
 from bridge.settings import Settings
 from bridge.speaking import Speaker
@@ -75,6 +81,12 @@ RECONNECT_WAIT = 1.0
 # Seconds from having asked for a stream again to its start.
 RESTART_WAIT = 5.0
 
+# Seconds for the last words of a call that has lasted too long.
+LAST_WORDS_WAIT = 15.0
+
+# The reasons of a leg that has not ended: it was passed on to somebody else.
+PASSED_ON = frozenset({"transferred", "referred", "connected"})
+
 # Seconds from the media stream's `stop` to the `call.hangup` that belongs to it; then we hang up.
 HANGUP_WAIT = 2.0
 
@@ -83,6 +95,14 @@ JOIN = 5.0
 
 # Seconds for another process to take a leg that is handed over.
 HANDOVER_WAIT = 2.0
+
+# Causes that a screening may name.
+REJECTIONS: dict[str, RejectCause] = {
+    "CALL_REJECTED": "CALL_REJECTED",
+    "USER_BUSY": "USER_BUSY",
+    "NOT_FOUND": "NOT_FOUND",
+    "TEMPORARILY_UNAVAILABLE": "TEMPORARILY_UNAVAILABLE",
+}
 
 # The reason of a leg that has not ended: another process holds it.
 MOVED = "moved"
@@ -95,6 +115,26 @@ COMMAND_WAIT = 60.0
 
 # Seconds that a `call.answered` may be late, where it has to be waited for.
 ANSWERED_WAIT = 10.0
+
+
+Screen = Callable[[CallInfo], object]
+"""Asked before a call is answered: ``True``, ``None``: yes; ``False``, or a cause: reject it."""
+
+
+class Dial(Protocol):
+    """Makes a further leg."""
+
+    def __call__(
+        self,
+        to: str,
+        agent: Agent,
+        *,
+        from_: str,
+        timeout: float,
+        linked: CallInfo | None,
+        fields: Mapping[str, object],
+    ) -> CallWorker:
+        """Dial; raise ``DialFailed`` when that was refused."""
 
 
 class CallWorker:
@@ -118,6 +158,10 @@ class CallWorker:
         inheritance: Inheritance | None = None,
         streaming: bool = True,
         on_departed: Callable[[CallWorker], None] = lambda worker: None,
+        services: Services | None = None,
+        dial: Dial | None = None,
+        screen: Screen | None = None,
+        ring_timeout: float = 30.0,
     ) -> None:
         """Prepare a leg; nothing happens before :meth:`start`.
 
@@ -139,6 +183,10 @@ class CallWorker:
             streaming: whether the media stream of such a leg is on its way here already.
             on_departed: called on leg-main when the agent has let go of a leg that goes over to
                 another process.
+            services: makes speech services of other languages and voices; these only, if ``None``.
+            dial: makes further legs; none, if ``None``.
+            screen: asked, on leg-main, whether an inbound leg is to be answered.
+            ring_timeout: seconds that an outbound leg may ring.
         """
         self.log: LegLogger = leg_logger(logger, info.tag)
         self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
@@ -153,11 +201,20 @@ class CallWorker:
         age = 0.0 if inheritance is None else inheritance.age
         self._began = time.monotonic() - age
         self._group = ThreadGroup(info.tag, timeout=JOIN)
-        self._recorder = (
+        saved = self._report.recorded
+        self._recorder = RecordTap(
             None
             if recordings is None
-            else _recorder(info, settings, recordings, self._report.recorded)
+            else lambda n: _recorder(info, settings, recordings, saved, n),
+            on=settings.record_calls,
         )
+        self._events = LegEvents()
+        self._services = services or Services(
+            settings.language, settings.tts_voice, lambda language: stt, lambda voice: tts
+        )
+        self._dial = dial
+        self._screen = screen
+        self._ring_timeout = ring_timeout
         self.conversation = Conversation(
             TurnTaking.from_settings(settings),
             Playout.from_settings(settings, joinable=_outbound_codec(settings).joinable),
@@ -184,7 +241,7 @@ class CallWorker:
         self._talking = False
         self._run_agent = AgentRun(
             agent,
-            self.conversation,
+            self._make_line(),
             self._speaker,
             self._report,
             self.end,
@@ -196,8 +253,27 @@ class CallWorker:
         self._hangup_cause: str | None = None
         self._answered = False
         self._handing_over = False
+        self._passing_on = False
         self._stream_failures = 0
         self._streams = Streams()
+        self._followers: list[Callable[[], object]] = []
+        # When the call has lasted too long, and what is said then.
+        self._limit_at = self._began + settings.max_seconds if settings.max_seconds else None
+        self._last_words = settings.last_words
+
+    def _make_line(self) -> LegLine:
+        return LegLine(
+            self,
+            conversation=self.conversation,
+            speaker=self._speaker,
+            hearing=self._hearing,
+            report=self._report,
+            control=self._control,
+            events=self._events,
+            recording=self._recorder,
+            services=self._services,
+            make_codec=lambda: _outbound_codec(self._settings),
+        )
 
     def _resumption(self) -> Resumption:
         settings = self._settings
@@ -236,8 +312,72 @@ class CallWorker:
                 return False
             self._reason = reason
             self._life.notify_all()
+            followers = list(self._followers)
         self.conversation.end()
+        self._events.close()
+        for tell in followers:
+            tell()
         return True
+
+    def when_over(self, tell: Callable[[], object]) -> None:
+        """Call ``tell``, which must not block, when the leg ends; at once if it has."""
+        with self._life:
+            over = self._ending
+            if not over:
+                self._followers.append(tell)
+        if over:
+            tell()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the leg has ended, or is about to."""
+        return self._ending
+
+    @property
+    def hangup_cause(self) -> str:
+        """Why the leg ended, in Telnyx's words; ``""`` while that is not known."""
+        return self._hangup_cause or ""
+
+    def relate(self, event: Event) -> None:
+        """Take note of an event of a leg that belongs to this one; returns at once."""
+        self._events.add(event, related=True)
+
+    # -- the agent's thread -----------------------------------------------------------------------
+
+    def spawn(self, role: str, target: Callable[[], object]) -> threading.Thread:
+        """Start a thread of the leg."""
+        return self._group.spawn(role, target)
+
+    def limit(self, seconds: float, words: str | None) -> None:
+        """End the call so many seconds after its beginning, with last words."""
+        with self._life:
+            self._limit_at = self._began + seconds
+            self._last_words = self._last_words if words is None else words
+            self._life.notify_all()
+
+    def pass_on(self, begun: bool) -> None:
+        """Take the media stream's end for nothing, as long as the leg is being passed on."""
+        with self._life:
+            self._passing_on = begun
+            if not begun and self._streams.current is None and self._talking:
+                self._streams.expect(time.monotonic())
+            self._life.notify_all()
+
+    def dial(
+        self, to: str, guest: Guest, *, from_: str, timeout: float, fields: Mapping[str, object]
+    ) -> OtherLeg:
+        """Dial somebody, on whose leg ``guest`` will be; that leg ends with this one.
+
+        Raises:
+            DialFailed: the dial was refused.
+        """
+        if self._dial is None:
+            raise BridgeError("no further legs can be dialled here")
+        leg = self._dial(to, guest, from_=from_, timeout=timeout, linked=self.info, fields=fields)
+        self.when_over(lambda: leg.end("not wanted"))
+        return leg
+
+    # -- any thread, again ------------------------------------------------------------------------
 
     def let_go(self) -> bool:
         """Leave the leg to another process, which has it already; the call goes on."""
@@ -274,12 +414,16 @@ class CallWorker:
     def handle(self, event: Event) -> None:
         """Act on a webhook event of this leg; returns at once."""
         payload = event.payload
+        self._events.add(event)
         if isinstance(payload, CallHangup):
             with self._life:
                 if self._hangup_cause is None:
                     self._hangup_cause = payload.hangup_cause
                 self._life.notify_all()
-            self.end("caller")
+            rang = self.info.direction == "outbound" and not self._answered
+            self.end("not answered" if rang else "caller")
+        elif isinstance(payload, MachineDetection):
+            self._note_answerer(event.event_type, payload.result)
         elif isinstance(payload, CallAnswered):
             with self._life:
                 self._answered = True
@@ -293,6 +437,12 @@ class CallWorker:
                 self._stream_failures += 1
                 self._streams.hurry(time.monotonic())
                 self._life.notify_all()
+
+    def _note_answerer(self, event_type: str, result: str) -> None:
+        if event_type.endswith((".detection.ended", ".call_screening.detected")):
+            self._report.note(answered_by=ANSWERERS.get(result, "unknown"))
+        elif event_type.endswith(".greeting.ended"):
+            self._report.note(answered_by="machine")
 
     # -- leg-main ---------------------------------------------------------------------------------
 
@@ -328,7 +478,9 @@ class CallWorker:
         """Answer an inbound leg, and have its media stream opened."""
         key, settings = self.info.call_control_id, self._settings
         if self.info.direction == "outbound":
-            self._expect_stream(STREAM_WAIT)
+            self._await_answer()
+        elif self._screened():
+            return
         elif streams_on_answer(settings):
             # The stream may start, or fail, before the command has been answered.
             self._expect_stream(COMMAND_WAIT)
@@ -342,6 +494,51 @@ class CallWorker:
             if not self._ending:
                 self._start_stream()
                 self._expect_stream(STREAM_WAIT)
+
+    def _await_answer(self) -> None:
+        """Wait until somebody picks up, then have the media stream opened.
+
+        Not with the dial itself: the stream's token names its leg, which has no name before.
+        """
+        with self._life:
+            patience = self._ring_timeout + ANSWERED_WAIT
+            self._life.wait_for(lambda: self._answered or self._ending, patience)
+        if self._ending:
+            return
+        if self._answered:
+            self._start_stream()
+            self._expect_stream(STREAM_WAIT)
+        else:
+            self.end("not answered")
+
+    def _screened(self) -> bool:
+        """Ask whether to answer at all; True when the call was refused."""
+        verdict: object = True
+        try:
+            verdict = True if self._screen is None else self._screen(self.info)
+        except Exception as error:  # noqa: BLE001 - a user's function; its failure costs no call
+            self.log.error("screening failed, so the call is answered: %s", where(error))
+        if verdict is None or verdict is True:
+            return False
+        cause = REJECTIONS.get(str(verdict).upper(), "CALL_REJECTED")
+        self._control.reject(self.info.call_control_id, cause)
+        self.end("rejected")
+        return True
+
+    def _take_leave(self) -> None:
+        """Say the last words of a call that has lasted too long."""
+        self.conversation.take_leave()
+        self.log.info("call has lasted too long")
+        try:
+            if self._last_words:
+                self._speaker.speak(
+                    self._last_words, interruptible=False, parting=True, timeout=LAST_WORDS_WAIT
+                )
+        except CallEnded:
+            pass
+        except TelnyxMediaError as error:
+            self.log.warning("the last words could not be said: %s", error)
+        self.end("too long")
 
     def _take_up(self) -> None:
         """Go on where another process left the leg."""
@@ -392,12 +589,18 @@ class CallWorker:
                 if self._ending or self._handing_over:
                     return
                 now = time.monotonic()
-                due = self._streams.due
-                if due is None or due > now:
-                    self._life.wait(None if due is None else due - now)
+                due = None if self._passing_on else self._streams.due
+                limit = self._limit_at
+                too_long = limit is not None and limit <= now
+                if not too_long and (due is None or due > now):
+                    times = [at for at in (due, limit) if at is not None]
+                    self._life.wait(min(times) - now if times else None)
                     continue
-                again = self._streams.restart(now + COMMAND_WAIT)
+                again = not too_long and self._streams.restart(now + COMMAND_WAIT)
                 unstarted = [stream for stream in self._streams.open if not stream.started]
+            if too_long:
+                self._take_leave()
+                return
             for stream in unstarted:
                 stream.socket.close(POLICY, "no start frame")
             if not again:
@@ -412,22 +615,24 @@ class CallWorker:
         deadline = Deadline(JOIN)
         self.end("failed")
         moved = not self._on_ended(self) or self._reason == MOVED
-        ours = self._reason != "caller" and not moved
+        passed_on = self._reason in PASSED_ON
+        ours = self._reason != "caller" and not moved and not passed_on
         if ours:
             self._hang_up()
+        elif passed_on:
+            self._stop_streaming()
         self._hearing.close()
         self._speaker.close()
         if moved:
             # Nobody else may speak to the caller before this agent has fallen silent.
             self._group.join(deadline.remaining())
             self._on_departed(self)
-        if self._recorder is not None:
-            self._recorder.close()
+        self._recorder.close()
         with self._life:
             streams = list(self._streams.open)
         for stream in streams:
             stream.socket.close(NORMAL)
-        if not ours and not moved:
+        if self._reason == "caller" and not moved:
             self._await_hangup()
         with self._life:
             self._life.wait_for(lambda: not self._streams.open, deadline.remaining())
@@ -436,6 +641,13 @@ class CallWorker:
             self._report.departed()
         else:
             self._report.ended(self._summary())
+
+    def _stop_streaming(self) -> None:
+        """Have no part any more in a call that others go on with."""
+        try:
+            self._control.streaming_stop(self.info.call_control_id)
+        except CommandError as error:
+            self.log.debug("could not stop the media stream of a call passed on: %s", error)
 
     def _await_hangup(self) -> None:
         """Wait for the webhook that goes with a stream that Telnyx stopped; then hang up."""
@@ -469,7 +681,7 @@ class CallWorker:
             stt_reconnects=self._hearing.reconnects,
             stt_dropped=self._hearing.dropped,
             abandoned=tuple(self._group.abandoned),
-            recording=self._recorder.path if self._recorder is not None else None,
+            recording=self._recorder.path,
         )
 
     # -- leg-recv ---------------------------------------------------------------------------------
@@ -506,7 +718,7 @@ class CallWorker:
             now = time.monotonic()
             current = self._streams.close(stream, now)
             lost = not stream.stopped and not self._ending
-            if current and lost:
+            if current and lost and not self._passing_on:
                 self._streams.expect(now + min(RECONNECT_WAIT, self._settings.grace_seconds))
             self._life.notify_all()
         if current and lost:
@@ -556,8 +768,8 @@ class CallWorker:
 
     def stream_stopped(self, stream: MediaStream) -> None:
         """Telnyx ended the stream: the caller has hung up, as the webhook will say too."""
-        # Unless it goes on in another process.
-        if not self._handing_over:
+        # Unless it goes on in another process, or with somebody else.
+        if not self._handing_over and not self._passing_on:
             self.end("caller")
 
 
@@ -571,6 +783,9 @@ def _recorder(
     settings: Settings,
     writer: RecordingWriter,
     on_saved: Callable[[Recording], None],
+    number: int = 1,
 ) -> CallRecorder:
     name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{info.tag}"
+    if number > 1:
+        name += f"-{number}"
     return CallRecorder(writer, name, _outbound_codec(settings), on_saved=on_saved)

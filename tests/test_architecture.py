@@ -40,6 +40,7 @@ NETWORK = {
 PURE = {
     "bridge.agents.frontdesk",
     "bridge.agents.heard",
+    "bridge.background",
     "bridge.bargein",
     "bridge.call",
     "bridge.decisions",
@@ -49,6 +50,7 @@ PURE = {
     "bridge.errors",
     "bridge.events",
     "bridge.failures",
+    "bridge.keypad",
     "bridge.observer",
     "bridge.phrases",
     "bridge.playout",
@@ -67,9 +69,11 @@ LAYERS: list[set[str]] = [
     {"bridge.app"},
     {"bridge.webhooks", "bridge.media", "bridge.dashboard", "bridge.server"},
     {"bridge.switchboard"},
+    {"bridge.outbound"},
     {"bridge.worker"},
     {"bridge.agentrun"},
-    {"bridge.legreport", "bridge.speaking"},
+    {"bridge.legline"},
+    {"bridge.legreport", "bridge.people", "bridge.recordtap", "bridge.speaking"},
     {"bridge.conversation", "bridge.streams"},
     # What waits, each for one thing.
     {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.pacer",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bridge.call import Agent
 from bridge.errors import AgentError
@@ -12,17 +14,21 @@ from bridge.errors import AgentError
 __all__ = ["Agent", "load_agent"]
 
 
-def load_agent(name: str) -> Agent:
+def load_agent(name: str, variable: str = "BRIDGE_AGENT") -> Callable[[Any], object]:
     """Get an agent function by its name, ``"mypackage.agent:answer"``.
 
     The working directory is searched too, as ``python -m`` does.
+
+    Args:
+        name: the name.
+        variable: where it was read, for errors.
 
     Raises:
         AgentError: one line that says what is wrong with the name or the module.
     """
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
-        raise AgentError(f"BRIDGE_AGENT={name!r}: expected module:callable, like shop.agent:answer")
+        raise AgentError(f"{variable}={name!r}: expected module:callable, like shop.agent:answer")
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
@@ -30,19 +36,19 @@ def load_agent(name: str) -> Agent:
         found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
-            raise AgentError(f"BRIDGE_AGENT={name!r}: no module named {error.name!r}") from None
+            raise AgentError(f"{variable}={name!r}: no module named {error.name!r}") from None
         raise AgentError(
-            f"BRIDGE_AGENT={name!r}: {module_name} needs {error.name!r}, which is not installed"
+            f"{variable}={name!r}: {module_name} needs {error.name!r}, which is not installed"
         ) from error
     except Exception as error:
         # Whatever the user's module raises becomes one line.
         raise AgentError(
-            f"BRIDGE_AGENT={name!r}: importing {module_name} raised {type(error).__name__}: {error}"
+            f"{variable}={name!r}: importing {module_name} raised {type(error).__name__}: {error}"
         ) from error
     for part in attribute.split("."):
         found = getattr(found, part, None)
         if found is None:
-            raise AgentError(f"BRIDGE_AGENT={name!r}: {module_name} has no {attribute!r}")
+            raise AgentError(f"{variable}={name!r}: {module_name} has no {attribute!r}")
     if not callable(found):
-        raise AgentError(f"BRIDGE_AGENT={name!r}: {attribute} is not callable")
+        raise AgentError(f"{variable}={name!r}: {attribute} is not callable")
     return found
