@@ -95,6 +95,7 @@ def play(
     settings = {
         "BRIDGE_AGENT": script.agent,
         "BRIDGE_CODEC": codec,
+        "BRIDGE_HOME": str((out / "home").resolve()),
         "BRIDGE_ENDPOINT_MS": str(ENDPOINT_MS),
         "LOG_FORMAT": "json",
         **variables,

@@ -25,7 +25,7 @@ STARTUP = 30.0
 SHUTDOWN = 10.0
 
 # What the caller of the demo may have set for an app of their own.
-FOREIGN = ("BRIDGE_", "TELNYX_", "GUNICORN_")
+FOREIGN = ("BRIDGE_", "TELNYX_", "GUNICORN_", "OTEL_", "PROMETHEUS_")
 FOREIGN_NAMES = {"PUBLIC_URL", "REDIS_URL", "DATABASE_URL", "PORT", "WEB_CONCURRENCY"}
 
 
