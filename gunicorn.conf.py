@@ -30,12 +30,13 @@ threads = _settings.threads
 # Connections, those that wait for a thread or a further request included.
 worker_connections = max(1000, 4 * threads)
 
-# A call's webhooks and its media socket must reach the same process as long as what processes
-# share is kept in memory.
-workers = 1
-if _settings.web_concurrency > 1:
+# A call's webhooks and its media socket must reach the same process, unless what processes share
+# is kept in Redis.
+workers = _settings.web_concurrency if _settings.redis_url is not None else 1
+if _settings.web_concurrency > workers:
     logging.getLogger("bridge").warning(
-        "running one process, not the %d of WEB_CONCURRENCY: state is kept in memory",
+        "running one process, not the %d of WEB_CONCURRENCY: state is kept in memory; "
+        "REDIS_URL allows more",
         _settings.web_concurrency,
     )
 
@@ -43,7 +44,7 @@ if _settings.web_concurrency > 1:
 # its requests do.  It does not limit a request; it ends a process in which nothing moves.
 timeout = 60
 # Draining, then hanging up what is left; the master kills after this.
-graceful_timeout = math.ceil(_settings.drain_seconds) + CLOSING_SECONDS
+graceful_timeout = math.ceil(_settings.drain_seconds + CLOSING_SECONDS)
 # Seconds that a connection waits for another request; also what a stopping worker lingers.
 keepalive = 2
 # A worker that is replaced after so many requests would cut its calls.

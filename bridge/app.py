@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response
 
@@ -16,7 +17,7 @@ from bridge.agents import load_agent
 from bridge.books import Books
 from bridge.call import Call
 from bridge.callcontrol import CallControl
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, SettingsError
 from bridge.observer import CallObserver
 from bridge.pacer import Pacer
 from bridge.registry import MemoryRegistry, Registry
@@ -24,6 +25,9 @@ from bridge.settings import TO_TAKE_CALLS, Settings
 from bridge.switchboard import Switchboard
 from bridge.workpool import WorkPool
 from telnyx_media.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bridge.fleet.fleet import Fleet
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +67,15 @@ class Bridge:
         """
         settings.require(*TO_TAKE_CALLS)
         self.settings = settings
+        self._draining = False
         agent = load_agent(settings.agent) if agent is None else agent
         self.control = CallControl.from_settings(settings)
-        self.registry = (
+        self.fleet = _fleet(settings, self._room) if registry is None else None
+        if self.fleet is not None:
+            registry = self.fleet.registry
+            # First of all: what another process may need is written down before it is told.
+            observers = (self.fleet.chronicle, *observers)
+        self.registry: Registry = (
             MemoryRegistry(grace=settings.grace_seconds) if registry is None else registry
         )
         self.pacer = Pacer()
@@ -78,39 +88,78 @@ class Bridge:
             pacer=self.pacer,
             agent=agent,
             observers=(*observers, *self.books.observers),
+            elsewhere=self.fleet,
             screen=load_agent(settings.screen, "BRIDGE_SCREEN") if settings.screen else None,
         )
         self.books.watch(self.switchboard, self.pacer, self.pool)
-        self._draining = False
+        if self.fleet is not None:
+            self.fleet.attach(
+                self.switchboard,
+                self.pool.submit,
+                lambda token, environ: media.serve_handed(self.switchboard, token, environ),
+            )
+
+    def _room(self) -> int:
+        """Tell the other processes how many calls this one takes."""
+        return 0 if self._draining else self.settings.max_calls
+
+    def start(self) -> None:
+        """Join the other processes, if there may be any; returns at once, may be called again.
+
+        Not done by making the application: a server may do that before it forks.
+        """
+        if self.fleet is not None:
+            self.fleet.start()
 
     @property
     def draining(self) -> bool:
         """Whether the process is on its way out and takes no new calls."""
         return self._draining
 
-    def drain(self, timeout: float | None = None) -> bool:
+    def drain(
+        self,
+        timeout: float | None = None,
+        stop_accepting: Callable[[], object] = lambda: None,
+    ) -> bool:
         """Take no new calls and wait for the live ones; blocks until they have ended.
 
         Webhooks and media sockets of the live calls are still served.
 
         Args:
-            timeout: seconds after which the calls that are left are hung up;
-                ``BRIDGE_DRAIN_SECONDS`` if ``None``.
+            timeout: seconds after which the calls that are left are handed over to another process,
+                or hung up if there is none; ``BRIDGE_DRAIN_SECONDS`` if ``None``.
+            stop_accepting: called before that: it makes the server take no new connections.
 
         Returns:
-            Whether all calls ended by themselves.
+            Whether all calls are gone.
         """
         self._draining = True
-        return self.switchboard.drain(self.settings.drain_seconds if timeout is None else timeout)
+        seconds = self.settings.drain_seconds if timeout is None else timeout
+        return self.switchboard.drain(seconds, stop_accepting)
 
     def close(self) -> None:
         """End every call at once and join every thread; may be called twice."""
         self._draining = True
         self.pool.close()
         self.switchboard.close()
+        if self.fleet is not None:
+            self.fleet.close()
         self.pacer.close()
         self.control.close()
         self.books.close()
+
+
+def _fleet(settings: Settings, room: Callable[[], int]) -> Fleet | None:
+    """Make this process's place among others, if they share a Redis."""
+    if settings.redis_url is None:
+        return None
+    try:
+        from bridge.fleet.fleet import Fleet
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "REDIS_URL needs the extra [redis]: pip install 'telnyx-bridge[redis]'"
+        ) from None
+    return Fleet(settings, room=room)
 
 
 def create_app(
@@ -175,6 +224,9 @@ def _health(bridge: Bridge) -> Blueprint:
     def readyz() -> Response:
         if bridge.draining:
             return Response("draining\n", 503, mimetype="text/plain")
+        if bridge.fleet is not None and not bridge.fleet.joined:
+            bridge.start()
+            return Response("Redis is away\n", 503, mimetype="text/plain")
         if not bridge.switchboard.accepting:
             return Response("full\n", 503, mimetype="text/plain")
         return Response("ready\n", mimetype="text/plain")

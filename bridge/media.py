@@ -14,7 +14,10 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Blueprint, Response, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -39,7 +42,7 @@ def make_blueprint(switchboard: Switchboard) -> Blueprint:
     # The router keeps WebSocket handshakes and plain requests apart: each needs a rule.
     @blueprint.get(ROUTE, websocket=True)
     def media(token: str) -> AnyResponse:
-        return _media(switchboard, token)
+        return serve(switchboard, token, request.environ)
 
     @blueprint.get(ROUTE)
     def no_media(token: str) -> AnyResponse:
@@ -48,13 +51,25 @@ def make_blueprint(switchboard: Switchboard) -> Blueprint:
     return blueprint
 
 
-def _media(switchboard: Switchboard, token: str) -> AnyResponse:
+def serve(switchboard: Switchboard, token: str, environ: Mapping[str, Any]) -> AnyResponse:
+    """Serve a request for a media socket on the calling thread until the socket is closed.
+
+    Args:
+        switchboard: has the legs.
+        token: from the request's path.
+        environ: the request, with its socket.
+
+    Returns:
+        What to answer with.
+    """
+    if switchboard.pass_on(token, environ):
+        return SocketTaken()
     claimed = switchboard.claim(token)
     if not isinstance(claimed, CallWorker):
         return _refuse(STATUS[claimed], f"its token is {claimed}")
     lost = True
     try:
-        with MediaSocket.accept(request.environ) as socket:
+        with MediaSocket.accept(environ) as socket:
             lost = claimed.serve(socket)
     except HandshakeRefused as error:
         return _refuse(error.status, str(error))
@@ -63,6 +78,15 @@ def _media(switchboard: Switchboard, token: str) -> AnyResponse:
     finally:
         switchboard.release(token, lost=lost)
     return SocketTaken()
+
+
+def serve_handed(switchboard: Switchboard, token: str, environ: Mapping[str, Any]) -> None:
+    """Serve a request that came to another process and was handed in with its socket."""
+    answer = serve(switchboard, token, environ)
+    if not isinstance(answer, SocketTaken):
+        lines = (f"HTTP/1.1 {answer.status}", "Content-Length: 0", "Connection: close", "", "")
+        with contextlib.suppress(OSError):
+            environ["gunicorn.socket"].sendall("\r\n".join(lines).encode())
 
 
 def _refuse(status: int, reason: str) -> Response:

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds between the end of draining and the master's SIGKILL: to hang up the calls that are left,
-# join their threads and let kept-alive connections linger.  It takes two of them as a rule, and so
-# 25 s of draining stay below the 30 s that hosts leave a process.
-CLOSING_SECONDS = 8
+# Seconds between the end of draining and the master's SIGKILL: to hand over the calls that are left
+# (two at most), or hang them up, join their threads and let kept-alive connections linger.  So 25 s
+# of draining stay below the 30 s that hosts leave a process.
+CLOSING_SECONDS = 4
 
 # Asked every few seconds by hosts; their access lines are worth nothing unless something is wrong.
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -73,7 +73,10 @@ class _Drain:
         # handler may put into.
         self._orders: SimpleQueue[int | None] = SimpleQueue()
         self._stop_worker = signal.getsignal(signal.SIGTERM)
-        self._threads = ThreadGroup("bridge")
+        self._threads = ThreadGroup(
+            "bridge", timeout=bridge.settings.drain_seconds + CLOSING_SECONDS
+        )
+        self._draining = False
         self._threads.spawn("drain", self._run)
         signal.signal(signal.SIGTERM, self._on_signal)
 
@@ -84,14 +87,20 @@ class _Drain:
         number = self._orders.get()
         if number is None:
             return
+        self._draining = True
         logger.info("stopping: taking no new calls, waiting for %d", self._live())
         try:
-            self._bridge.drain()
+            # Calls are handed over by a new media socket, which must not come to this process.
+            self._bridge.drain(stop_accepting=lambda: self._stop(number))
         finally:
             # Stopping waits for the requests that are under way, and closing ends them.
-            if callable(self._stop_worker):
-                self._stop_worker(number, None)
+            self._stop(number)
             self._bridge.close()
+
+    def _stop(self, number: int) -> None:
+        """Have the worker accept nothing more and end when its requests have; may be repeated."""
+        if callable(self._stop_worker):
+            self._stop_worker(number, None)
 
     def _live(self) -> int:
         return len(self._bridge.switchboard.legs())
@@ -99,6 +108,9 @@ class _Drain:
     def end(self) -> None:
         """End every call that is left, and the threads."""
         self._orders.put(None)
+        if self._draining:
+            # The worker has run out of requests while calls are being handed over.
+            self._threads.join()
         self._bridge.close()
         self._threads.join()
 
@@ -146,6 +158,7 @@ def post_worker_init(worker: Worker) -> None:
     bridge = getattr(worker.wsgi, "extensions", {}).get("bridge")
     if bridge is not None:
         _drains[os.getpid()] = _Drain(bridge, worker)
+        bridge.start()
         bridge.books.start()
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _end_once(signal.getsignal(number)))

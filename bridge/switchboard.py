@@ -21,7 +21,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
@@ -75,6 +75,12 @@ class Elsewhere(Protocol):
 
     def is_ours(self, token: str) -> bool:
         """Whether the leg of a stream token lives here."""
+
+    def pass_on(self, token: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a request for a media socket to its leg's process; whether that could be done."""
+
+    def shut(self) -> None:
+        """Take in no more connections that others would hand to this process."""
 
     def departed(self, info: CallInfo) -> None:
         """Tell that a leg's agent here has fallen silent."""
@@ -421,6 +427,14 @@ class Switchboard:
         scheme, _, rest = (self._settings.public_url or "").partition("://")
         return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/telnyx/media/{token}"
 
+    def pass_on(self, token: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a request for a media socket to the process that its leg lives in.
+
+        Returns:
+            Whether it has the connection now; else the socket is to be served here.
+        """
+        return self._elsewhere is not None and self._elsewhere.pass_on(token, environ)
+
     def claim(self, token: str) -> CallWorker | Refusal:
         """Take a stream token for a socket that is about to open; give it back by :meth:`release`.
 
@@ -539,6 +553,8 @@ class Switchboard:
         """Have other processes take these legs; get those that none has taken in time."""
         with self._lock:
             self._handing_over = True
+        if self._elsewhere is not None:
+            self._elsewhere.shut()
         for worker in workers:
             worker.hand_over()
         with self._lock:

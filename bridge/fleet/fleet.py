@@ -19,7 +19,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -29,6 +29,7 @@ from bridge.errors import EventError
 from bridge.events import Event, parse_event
 from bridge.fleet.chronicle import Chronicle
 from bridge.fleet.membership import Member, Membership
+from bridge.fleet.passage import Passage, Serve, pass_on
 from bridge.fleet.redisregistry import RedisRegistry
 from bridge.fleet.store import FleetStore, namespace
 from bridge.inheritance import Inheritance, decode_info, encode_info
@@ -76,19 +77,19 @@ class LiveLeg(Protocol):
 class Local(Protocol):
     """The calls of this process: the switchboard."""
 
-    def deliver(self, event: Event) -> None:
+    def deliver(self, event: Event, *, forwarded: bool) -> None:
         """Act on an event that another process took."""
 
     def begin(self, info: CallInfo, *, placed: bool = False) -> None:
         """Take up a call that another process had no room for."""
 
-    def take_over(self, inheritance: Inheritance) -> None:
+    def take_over(self, inheritance: Inheritance) -> object:
         """Go on with a leg whose process is gone."""
 
     def let_go(self, key: str) -> bool:
         """Leave a leg to the process that has it by now; whether it was here."""
 
-    def live(self) -> list[LiveLeg]:
+    def live(self) -> Sequence[LiveLeg]:
         """Get the legs that are live here."""
 
     def hang_up(self, key: str) -> bool:
@@ -130,6 +131,7 @@ class Fleet:
         )
         self.chronicle = Chronicle(self.registry.write)
         self._local: Local | None = None
+        self._passage: Passage | None = None
         self._submit: Callable[[str, Callable[[], object]], bool] = lambda key, job: False
         # Guards what follows.
         self._lock = threading.Lock()
@@ -137,22 +139,28 @@ class Fleet:
         self._awaited: dict[str, threading.Event] = {}
         self._burials: set[str] = set()
 
-    def attach(self, local: Local, submit: Callable[[str, Callable[[], object]], bool]) -> None:
+    def attach(
+        self, local: Local, submit: Callable[[str, Callable[[], object]], bool], serve: Serve
+    ) -> None:
         """Say whose calls these are.
 
         Args:
             local: the calls of this process.
             submit: has a job done on another thread, after earlier ones of the same key.
+            serve: serves a request for a media socket that was handed in.
         """
         self._local = local
         self._submit = submit
+        self._passage = Passage(self.process, serve)
 
     def start(self) -> None:
         """Join the fleet; returns at once, may be called again."""
+        if self._passage is not None:
+            self._passage.open()
         self._membership.start()
 
     def _join(self) -> bool:
-        self._membership.start()
+        self.start()
         return self._membership.joined or self._membership.wait(LET_GO)
 
     @property
@@ -166,14 +174,20 @@ class Fleet:
 
     def close(self) -> None:
         """Leave the fleet; may be called twice."""
+        if self._passage is not None:
+            self._passage.close()
         self.chronicle.close()
         self._membership.close()
         self._store.close()
 
     # -- what the switchboard asks for ------------------------------------------------------------
 
-    def forward(self, event: Event) -> Literal["nobody", "here", "elsewhere"]:
-        """Bring an event to the process that its leg lives in.
+    def forward(self, event: Event, again: bool) -> Literal["nobody", "here", "elsewhere"]:
+        """Bring an event to the process that its leg, or one of its session, lives in.
+
+        Args:
+            event: the event.
+            again: whether another process has sent it here, so that it is not to go round.
 
         Returns:
             Whether there is such a leg, and whether it is one of ours.
@@ -189,12 +203,23 @@ class Fleet:
                 self.process,
                 message,
                 body,
+                payload.call_session_id,
+                "1" if again else "",
             )
         except RegistryAway:
             return "nobody"
         if answer[0] in ("here", "nobody"):
             return "here" if answer[0] == "here" else "nobody"
         return "elsewhere"
+
+    def mail(self, key: str) -> Iterator[Event]:
+        """Take the events of a leg that came before it was known."""
+        try:
+            bodies: list[str] = self._store.run("mail", key)
+        except RegistryAway:
+            return
+        for body in bodies:
+            yield parse_event(body.encode())
 
     def place(self, info: CallInfo) -> bool:
         """Have a new call taken by the process with the most room; whether there is one."""
@@ -204,6 +229,20 @@ class Fleet:
         except RegistryAway:
             return False
         return bool(placed)
+
+    def pass_on(self, token: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a request for a media socket to its leg's process, if that is on this machine.
+
+        Returns:
+            Whether it has the connection now.
+        """
+        owner = self.registry.owner(token)
+        return owner not in ("", self.process) and pass_on(owner, token, environ)
+
+    def shut(self) -> None:
+        """Take in no more connections that others would hand to this process."""
+        if self._passage is not None:
+            self._passage.shut()
 
     def is_ours(self, token: str) -> bool:
         """Whether the leg of a stream token lives here, or cannot be known to live elsewhere."""
@@ -261,7 +300,7 @@ class Fleet:
             logger.warning("ignored an event that another process sent: %s", error)
             return
         key = event.payload.call_leg_id or event.call_control_id
-        self._submit(key, lambda: local.deliver(event))
+        self._submit(key, lambda: local.deliver(event, forwarded=True))
 
     # -- a leg goes over to another process -------------------------------------------------------
 

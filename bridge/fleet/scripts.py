@@ -9,6 +9,7 @@ Keys, behind the prefix::
     event:<id>        a webhook event that was seen
     leg:<id>          hash: owner, epoch, info, birth, talking, began (ms)
     legid:<leg id>    the call_control_id of a live leg
+    session:<id>      the call_control_id of a session's first live leg
     ended:<id>        a leg that is over
     legs:<process>    set: the legs that live there
     history:<id>      hash: number of a remark -> the remark; "open": the reply that is being said
@@ -31,8 +32,12 @@ _LEG_LIFE = 6 * 3600 * 1000
 # Seconds that ended legs and event ids are remembered, as in the registry of one process.
 _MEMORY = 600
 
+# Seconds that events of legs which nobody knows are kept: they may be about to be entered.
+_EARLY = 30
+
 _COMMON = f"""
 local P = KEYS[1]
+local EARLY = {_EARLY}
 local LIFE = {_LEG_LIFE}
 local MEMORY = {_MEMORY}
 local function now()
@@ -46,6 +51,15 @@ local function own(id, me)
   redis.call('SADD', P .. 'legs:' .. me, id)
   redis.call('HSET', leg, 'owner', me)
   return redis.call('HINCRBY', leg, 'epoch', 1)
+end
+local function session_of(info)
+  local ok, found = pcall(cjson.decode, info or '')
+  local session = ok and found.call_session_id or ''
+  return session ~= '' and P .. 'session:' .. session or nil
+end
+local function relate(id, info)
+  local session = session_of(info)
+  if session then redis.call('SET', session, id, 'PX', LIFE, 'NX') end
 end
 local function estate(id)
   local leg = redis.call('HMGET', P .. 'leg:' .. id, 'info', 'talking', 'began', 'epoch')
@@ -65,6 +79,7 @@ redis.call('HSET', leg, 'info', info, 'birth', birth, 'began', now())
 own(id, me)
 redis.call('PEXPIRE', leg, LIFE)
 if legid ~= '' then redis.call('SET', P .. 'legid:' .. legid, id, 'PX', LIFE) end
+relate(id, info)
 return 1
 """
 
@@ -77,7 +92,10 @@ local owner = redis.call('HGET', leg, 'owner')
 if owner and owner ~= me then return 2 end
 redis.call('SET', P .. 'ended:' .. id, 1, 'EX', MEMORY)
 if not owner then return 0 end
-local found, info = pcall(cjson.decode, redis.call('HGET', leg, 'info') or '')
+local text = redis.call('HGET', leg, 'info')
+local session = session_of(text)
+if session and redis.call('GET', session) == id then redis.call('DEL', session) end
+local found, info = pcall(cjson.decode, text or '')
 if found and info.call_leg_id then redis.call('DEL', P .. 'legid:' .. info.call_leg_id) end
 for _, digest in ipairs(redis.call('SMEMBERS', P .. 'tokens:' .. id)) do
   redis.call('DEL', P .. 'token:' .. digest)
@@ -101,6 +119,7 @@ redis.call('HSET', leg, 'info', info, 'talking', talking, 'began', now() - tonum
 own(id, me)
 redis.call('PEXPIRE', leg, LIFE)
 if legid ~= '' then redis.call('SET', P .. 'legid:' .. legid, id, 'PX', LIFE) end
+relate(id, info)
 return 1
 """
 
@@ -209,14 +228,24 @@ return 1
 """
 
 # Brings a webhook event to the leg's process; what reaches nobody is kept for its next one.
+# One of a leg that nobody knows goes to a leg of its session: a transfer made it, perhaps.
 # -> {'nobody'}, {'here'}, {'told'} or {'kept'}, and the leg.
 _FORWARD = """
 local id, legid, me, message, mail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local session, again = ARGV[6], ARGV[7]
 if id == '' or redis.call('EXISTS', P .. 'leg:' .. id) == 0 then
   id = redis.call('GET', P .. 'legid:' .. legid) or id
 end
 local owner = redis.call('HGET', P .. 'leg:' .. id, 'owner')
-if not owner then return {'nobody', id} end
+if not owner then
+  if again == '1' then return {'nobody', id} end
+  redis.call('RPUSH', P .. 'mail:' .. id, mail)
+  redis.call('EXPIRE', P .. 'mail:' .. id, EARLY)
+  local relative = redis.call('GET', P .. 'session:' .. session)
+  owner = relative and redis.call('HGET', P .. 'leg:' .. relative, 'owner')
+  if not owner or owner == me then return {'nobody', id} end
+  return {redis.call('PUBLISH', P .. 'to:' .. owner, message) > 0 and 'told' or 'nobody', id}
+end
 if owner == me then return {'here', id} end
 if redis.call('PUBLISH', P .. 'to:' .. owner, message) > 0 then return {'told', id} end
 redis.call('RPUSH', P .. 'mail:' .. id, mail)
