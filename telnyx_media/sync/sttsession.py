@@ -461,7 +461,7 @@ class SttSession:
             self._overlap.delivered(text, left=left)
         if replayed:
             self._overlap.disarm()
-        if not text and not transcript.ends_utterance:
+        if not text and not (transcript.ends_utterance or transcript.resumed):
             return
         if text != transcript.text:
             transcript = msgspec.structs.replace(transcript, text=text)

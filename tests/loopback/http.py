@@ -85,7 +85,11 @@ class ScriptedHttp:
 
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                body = json.loads(self.rfile.read(length)) if length else {}
+                raw = self.rfile.read(length)
+                kind = self.headers.get("Content-Type", "")
+                # What is no JSON, an upload for one, is kept as it came.
+                body = {"content": raw} if kind.startswith("multipart/") else {}
+                body = json.loads(raw) if raw and not body else body
                 with peer._lock:
                     peer.requests.append(
                         Request(

