@@ -25,6 +25,8 @@ from telnyx_media.errors import TelnyxMediaError
 
 # Name of the command: what it does, in one line.  The module is bridge.commands.<name>.
 COMMANDS = {
+    "calls": "List the calls that were held, or show one.",
+    "db": "Look after the database of call records.",
     "demo": "Hold a whole phone call on this machine, no account needed.",
     "doctor": "Check everything that can be wrong, and say what to do.",
     "serve": "Run the app on this machine.",

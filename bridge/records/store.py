@@ -245,6 +245,7 @@ class RecordStore:
         *,
         number: str | None = None,
         ended_before: datetime | None = None,
+        beginning: str | None = None,
         limit: int | None = None,
     ) -> list[str]:
         """List the ids of calls, the oldest first.
@@ -252,6 +253,7 @@ class RecordStore:
         Args:
             number: only those from or to this number.
             ended_before: only those that ended before; where the end is not known, that began then.
+            beginning: only ids that begin so.
             limit: how many at most.
         """
         query = select(CallRecord.id).order_by(CallRecord.began_at, CallRecord.id).limit(limit)
@@ -259,6 +261,8 @@ class RecordStore:
         if ended_before is not None:
             ended = func.coalesce(CallRecord.ended_at, CallRecord.began_at)
             query = query.where(ended < ended_before)
+        if beginning:
+            query = query.where(CallRecord.id.startswith(beginning, autoescape=True))
         with self._read() as session:
             return list(session.scalars(query))
 
