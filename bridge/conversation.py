@@ -246,10 +246,16 @@ class Conversation:
         """Take in voice activity: probabilities of windows of so many ``seconds``."""
         with self._locked() as now:
             playing = None if self._speech is None else self._playout.level(now)
+            self._note_echo(now)
             for back, probability in zip(range(len(windows) - 1, -1, -1), windows, strict=True):
                 at = now - back * seconds
                 self._turns.voice(probability, at, seconds=seconds, level=level, playing=playing)
             self._poll(now)
+
+    def _note_echo(self, now: float) -> None:
+        """Tell what may come back as an echo from now on: what the caller has begun to hear."""
+        for text in self._playout.begun(now):
+            self._turns.agent_says(text)
 
     def hear_digit(self, digit: str) -> None:
         """Take in a key that was pressed."""
@@ -281,6 +287,7 @@ class Conversation:
     def hear_transcript(self, transcript: Transcript) -> None:
         """Take in what the recogniser says."""
         with self._locked() as now:
+            self._note_echo(now)
             self._turns.transcript(transcript, now)
             self._poll(now)
 
@@ -489,7 +496,6 @@ class Conversation:
                 return None
             if speech.text_at is None:
                 speech.text_at = now
-            self._turns.agent_says(text)
             segment = self._playout.add_segment(text)
             speech.segments.append(segment)
             self._note_saying(now)

@@ -185,7 +185,9 @@ def is_echo(text: str, said: Sequence[str], *, any_length: bool = False) -> bool
     heard = words(text)
     if not heard or (len(heard) < FEWEST_ECHOED and not any_length):
         return False
-    matcher = SequenceMatcher(None, said, heard, autojunk=False)
+    # An interim may end in the middle of a word: "by the wind", of "by the window".
+    whole = next((word for word in said if word.startswith(heard[-1])), heard[-1])
+    matcher = SequenceMatcher(None, said, [*heard[:-1], whole], autojunk=False)
     matched = sum(block.size for block in matcher.get_matching_blocks())
     return matched >= ECHOED * len(heard)
 

@@ -153,6 +153,8 @@ class Playout:
         self._over = False
         self._paused = False
         self._heard = Heard("", 0.0)
+        # Sentences that begun() has told of.
+        self._told = 0
         self._restart(0, 0)
 
     def _restart(self, cursor: int, floor: float) -> None:
@@ -363,13 +365,26 @@ class Playout:
         first = last - round(ECHO / PACKET)
         loudest: float | None = None
         for segment in reversed(self._segments):
-            if segment.end < first:
+            # One whose audio has not come yet ends where it begins: nowhere.
+            if segment.count and segment.end < first:
                 break
             for index in range(max(first, segment.first), min(last + 1, segment.end)):
                 level = segment.level(index)
                 if level is not None and (loudest is None or level > loudest):
                     loudest = level
         return loudest
+
+    def begun(self, now: float) -> list[str]:
+        """Take the sentences that the caller has begun to hear since the last time, in order."""
+        texts = []
+        played = self._floor if self._over or self._paused else self._played(now)
+        while self._told < len(self._segments):
+            segment = self._segments[self._told]
+            if not segment.count or played <= segment.first:
+                break
+            texts.append(segment.text)
+            self._told += 1
+        return texts
 
     # Barge-in
 

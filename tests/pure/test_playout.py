@@ -494,3 +494,41 @@ def test_heard_is_a_prefix_of_the_text(count: int, when: float) -> None:
     assert text.startswith(heard.text)
     assert heard.text == text or text[len(heard.text)] == " " or not heard.text
     assert heard.seconds == pytest.approx(len(far.played) * PACKET, abs=0.03)
+
+
+def test_level_is_that_of_the_sentence_being_heard() -> None:
+    """Sentences that wait for their audio do not hide how loud the agent is."""
+    playout = Playout()
+    playout.begin()
+    first = playout.add_segment("A sentence that is being heard.")
+    for number in range(3):
+        playout.add_segment(f"Sentence {number}, of which there is no audio yet.")
+    playout.add(first, [b"x" * 160] * 100, [-20.0] * 100)
+    now = 10.0
+    for step in range(100):
+        playout.due(now + step * PACKET)
+
+    assert playout.level(now + 1.5) == -20.0
+
+
+def test_sentences_are_told_when_the_caller_begins_to_hear_them() -> None:
+    """Each is told once, not before it is played, and not again after a pause."""
+    playout = Playout()
+    playout.begin()
+    now = 10.0
+    for text in ("One.", "Two.", "Three."):
+        segment = playout.add_segment(text)
+        playout.add(segment, [b"x" * 160] * 50)
+        playout.end_segment(segment)
+    told = []
+    for step in range(60):
+        playout.due(now + step * PACKET)
+        if step == 50:
+            playout.mark_returned("1.0", now + step * PACKET)
+        told += playout.begun(now + step * PACKET)
+    assert told == ["One.", "Two."]
+    playout.pause(now + 1.2)
+    playout.resume(now + 2.0)
+    playout.due(now + 2.0)
+
+    assert playout.begun(now + 2.1) == []
