@@ -179,6 +179,7 @@ class Membership:
         self._beat()
         self._call(self._on_back)
         self._joined.set()
+        logger.info("joined the fleet")
         due = time.monotonic() + BEAT
         while not self._group.stopping.is_set():
             found = channel.get_message(
