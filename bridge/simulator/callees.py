@@ -27,6 +27,8 @@ class Callee:
         beep: whether a tone follows the script, as a voicemail box gives before it records.
         codec: of the leg.
         detection: seconds after the answer at which answering-machine detection has decided.
+        screening: whether a robot asks first who is calling, and puts through once something was
+            said to it; found out in the mode ``premium_ios_call_screening_detection``.
     """
 
     outcome: Literal["answer", "busy", "no_answer", "reject", "unknown"] = "answer"
@@ -36,3 +38,4 @@ class Callee:
     beep: bool = False
     codec: str = "PCMU"
     detection: float = 1.0
+    screening: bool = False

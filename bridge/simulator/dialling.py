@@ -16,6 +16,7 @@ from bridge.simulator.callees import Callee
 from bridge.simulator.carrier import TIME_LIMIT, Carrier
 from bridge.simulator.fields import Fields
 from bridge.simulator.leg import Leg, leg_codec
+from bridge.simulator.line import is_sound
 from bridge.simulator.mediacommands import MediaCommands
 from bridge.simulator.script import Person, Step, parse_script
 from bridge.simulator.stream import StreamOptions
@@ -30,6 +31,9 @@ AMD_MODES = (
     "greeting_end",
     "disabled",
 )
+SCREENING_MODE = "premium_ios_call_screening_detection"
+# Seconds of silence by which a robot that screens calls knows that the caller has said who it is.
+SCREENING_PAUSE = 0.5
 # Seconds for which a call to one of the account's own numbers rings.
 RING_SECONDS = 60.0
 # What a voicemail box plays before it records.
@@ -317,15 +321,39 @@ class Dialler:
         human = "human_residence" if premium else "human"
         result = "machine" if callee.machine else human
 
+        screened = callee.screening and mode == SCREENING_MODE
+
         def decided() -> None:
+            nonlocal screened
             with self._carrier.lock:
                 if leg.ended:
+                    return
+                if screened:
+                    # Detection begins anew once the robot has put the call through.
+                    screened = False
+                    fields = {"result": "screening"}
+                    self._carrier.emit(leg, f"{kind}.call_screening.detected", fields)
+                    self._when_spoken_to(leg, decided)
                     return
                 self._carrier.emit(leg, f"{kind}.detection.ended", {"result": result})
                 if callee.machine and mode != "detect":
                     self._await_greeting(leg, callee, mode, kind)
 
         self._carrier.clock.after(callee.detection, decided)
+
+    def _when_spoken_to(self, leg: Leg, then: Callable[[], None]) -> None:
+        """Do something a moment after somebody has spoken to the leg's person and stopped."""
+        with self._carrier.lock:
+            if leg.ended:
+                return
+            quiet = round(SCREENING_PAUSE * leg.rate) * 2
+            spoken = any(is_sound(leg.heard[i : i + leg.packet_bytes]) for i in
+                         range(0, len(leg.heard) - quiet, leg.packet_bytes))  # fmt: skip
+            silent = not is_sound(bytes(leg.heard[-quiet:]))
+        if spoken and silent:
+            then()
+        else:
+            self._carrier.clock.after(0.1, lambda: self._when_spoken_to(leg, then))
 
     def _await_greeting(self, leg: Leg, callee: Callee, mode: str, kind: str) -> None:
         """Announce the end of the greeting once the machine has played it."""
