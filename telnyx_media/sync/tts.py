@@ -30,14 +30,18 @@ from telnyx_media.sync.connection import (
     Connection,
     check_key,
 )
+from telnyx_media.sync.keptsocket import KeptSocket, Link, Policy
 from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.speechcache import SpeechCache
-from telnyx_media.sync.threads import ThreadGroup
+from telnyx_media.sync.threads import BoundedQueue, ThreadGroup
 from telnyx_media.sync.ttsattempt import Attempt
 from telnyx_media.sync.ttssession import SpeechAudio, TtsSession
 from telnyx_media.synthesis import DEFAULT_VOICE, SPEECH_URL, TtsOptions, speech_url
 
 __all__ = ["SpeechAudio", "TextToSpeech", "TtsSession"]
+
+# Messages that may wait to be sent; a reply has far fewer sentences.
+MESSAGES = 10_000
 
 
 class TextToSpeech:
@@ -74,6 +78,7 @@ class TextToSpeech:
         ping_interval: float = PING_INTERVAL,
         dead_after: float = DEAD_AFTER,
         cache: SpeechCache | None = None,
+        policy: Policy = "close",
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Check everything; nothing is opened.
@@ -100,6 +105,8 @@ class TextToSpeech:
             retry: how often and how fast to connect again.
             connect_timeout: seconds for one whole connect.
             reply_timeout: seconds without audio, while some is due, that end an attempt.
+            policy: whether a socket is closed with its reply or kept for the next, see
+                :mod:`telnyx_media.sync.keptsocket`; with ``"keep"``, :meth:`close` this object.
             cache: keeps what was synthesised, so that the same text is synthesised once.
             ping_interval: seconds between pings.
             dead_after: seconds without a byte, not even a pong, after which the peer is gone.
@@ -152,7 +159,18 @@ class TextToSpeech:
         self.dead_after = dead_after
         self.ssl_context = ssl_context
         self.cache = cache
+        self._kept = KeptSocket(policy)
         speech_url(base_url, options)
+
+    def close(self) -> None:
+        """Close the socket that is kept, if there is one; may be called twice."""
+        self._kept.close()
+
+    def __enter__(self) -> TextToSpeech:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<TextToSpeech {', '.join(plan.name for plan in self.plans)}>"
@@ -232,6 +250,11 @@ class TextToSpeech:
     def attempt(self, plan: int, sample_rate: int, tag: str) -> Attempt:
         """Make one attempt with the ``plan``-th voice, not connected yet."""
         options = self.plans[plan]
+        # Only the first voice's socket is kept: the others are for emergencies.
+        keep = plan == 0 and not self._kept.refused
+        link = self._kept.take() if keep else None
+        if link is not None:
+            return self._attempt(link, plan, sample_rate, keep=keep, reused=True)
         connection = Connection(
             speech_url(self._base_url, options),
             api_key=self._key,
@@ -242,7 +265,31 @@ class TextToSpeech:
             ping_interval=self.ping_interval,
             dead_after=self.dead_after,
         )
-        return Attempt(connection, options, sample_rate, reply_timeout=self.reply_timeout)
+        outgoing: BoundedQueue[str] = BoundedQueue(MESSAGES)
+        return self._attempt(Link(connection, outgoing), plan, sample_rate, keep=keep)
+
+    def _attempt(
+        self, link: Link, plan: int, sample_rate: int, *, keep: bool, reused: bool = False
+    ) -> Attempt:
+        return Attempt(
+            link,
+            self.plans[plan],
+            sample_rate,
+            reply_timeout=self.reply_timeout,
+            reused=reused,
+            keep=keep,
+        )
+
+    def release(self, attempt: Attempt, *, interrupted: bool) -> None:
+        """Keep the socket of an attempt that is over, or close it."""
+        forced = interrupted and attempt.link.forced
+        if attempt.keep and (attempt.finished or forced):
+            self._kept.park(attempt.link)
+            return
+        attempt.connection.close()
+        if not interrupted and (attempt.reused or attempt.finished) and not self._kept.refused:
+            # It had to be told the end, or failed on a socket that was kept.
+            self._kept.refuse()
 
 
 def _say(session: TtsSession, splitter: SentenceSplitter, pieces: Iterable[str]) -> None:

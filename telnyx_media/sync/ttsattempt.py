@@ -9,14 +9,16 @@ Threads: the methods are called by the session's receive thread, except :meth:`s
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from telnyx_media.errors import ConnectionLost, DeadlineExceeded, TelnyxMediaError
 from telnyx_media.pcm import seconds
 from telnyx_media.segments import SegmentTracker
 from telnyx_media.speechdecoder import SpeechDecoder
-from telnyx_media.sync.connection import Connection, PeerClosed
-from telnyx_media.sync.threads import BoundedQueue
+from telnyx_media.sync.connection import PeerClosed
+from telnyx_media.sync.keptsocket import Link
+from telnyx_media.sync.threads import QueueClosed
 from telnyx_media.synthesis import (
     AudioFilter,
     TtsOptions,
@@ -26,15 +28,15 @@ from telnyx_media.synthesis import (
     text_frame,
 )
 
-# Messages that may wait to be sent; a reply has far fewer sentences.
-MESSAGES = 10_000
-
 # How long more audio, or the close, is waited for after an isFinal that follows our end frame, in
 # seconds: behind the last segment; when segments have had no audio yet; and without any isFinal,
 # when the service has named all the text.
 GRACE = 0.3
 LONG_GRACE = 2.0
 NAMED_GRACE = 1.0
+
+# How long a sign of the end is waited for on a socket that is to be kept, in seconds.
+KEEP_PATIENCE = 1.0
 
 # A close without an end is no loss when nothing has come for so long, in seconds (Telnyx closes a
 # socket that is idle for 20 s).
@@ -70,27 +72,35 @@ class Attempt:
         delivered: seconds of audio that came out of this attempt.
         tracker: assigns audio to texts.
         finished: set when everything has come.
+        ended: whether no more text will be sent.
+        keep: whether the socket is to carry another reply; given up when the service shows no end
+            of its own.
     """
 
     def __init__(
         self,
-        connection: Connection,
+        link: Link,
         options: TtsOptions,
         sample_rate: int,
         *,
         reply_timeout: float,
-        fresh: bool = True,
+        reused: bool = False,
+        keep: bool = False,
     ) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
-            connection: to use.
+            link: to use; connected already if ``reused``.
             options: of the voice.
             sample_rate: of the PCM wanted.
             reply_timeout: seconds without audio, while some is due, after which it is given up.
-            fresh: whether the mandatory first message is still to be sent.
+            reused: whether the link has carried a reply before.
+            keep: whether it shall carry another.
         """
-        self.connection = connection
+        self.link = link
+        self.connection = link.connection
+        self.reused = reused
+        self.keep = keep
         self.segments: list[int] = []
         self.delivered = 0.0
         self.tracker = SegmentTracker()
@@ -102,8 +112,9 @@ class Attempt:
         self._decoder = SpeechDecoder(
             sample_rate, asked=options.audio_format, asked_rate=options.sample_rate
         )
-        self._outgoing: BoundedQueue[str] = BoundedQueue(MESSAGES)
-        if fresh:
+        self._outgoing = link.outgoing
+        self._end_sent = False
+        if not reused:
             self._outgoing.push(first_frame(options))
         self._final_at: float | None = None
         self._last_audio = time.monotonic()
@@ -123,14 +134,25 @@ class Attempt:
         if not self.ended:
             self.ended = True
             self._last_sent = time.monotonic()
-            self._outgoing.push(end_frame())
+            if not self.keep:
+                self._send_end()
 
     # -- the session's thread --------------------------------------------------------------------
 
+    def connect(self) -> None:
+        """Connect, unless the socket is reused.
+
+        Raises:
+            TelnyxMediaError: as :meth:`Connection.connect`.
+        """
+        if not self.reused:
+            self.connection.connect()
+
     def start(self) -> None:
         """Begin to send, once connected."""
+        if not self.reused:
+            self.connection.start(self._outgoing)
         self._last_sent = time.monotonic()
-        self.connection.start(self._outgoing)
 
     def receive(self, tick: float | None = None) -> Piece:
         """Wait for the next message that means something.
@@ -184,8 +206,15 @@ class Attempt:
         self.delivered += length
         return self.tracker.audio(length)
 
+    def _send_end(self) -> None:
+        self._end_sent = True
+        with contextlib.suppress(QueueClosed):
+            self._outgoing.push(end_frame())
+
     def _limit(self) -> float | None:
         now = time.monotonic()
+        if self.keep and self.ended and not self.tracker.outstanding:
+            return 0.0
         if self._final_at is not None:
             grace = GRACE if self.tracker.on_last else LONG_GRACE
             return max(0.0, self._final_at + grace - now)
@@ -193,6 +222,8 @@ class Attempt:
             return max(0.0, self._last_audio + NAMED_GRACE - now)
         if not self.tracker.outstanding and not self.ended:
             return None
+        if self.keep and self.ended and self.delivered:
+            return max(0.0, max(self._last_audio, self._last_sent) + KEEP_PATIENCE - now)
         return max(0.0, max(self._last_audio, self._last_sent) + self._reply_timeout - now)
 
     def _on_final(self) -> None:
@@ -206,6 +237,8 @@ class Attempt:
         limit = self._limit()
         if limit is None or limit > 0:
             return Piece()
+        if self.keep and self.ended and not self.tracker.outstanding:
+            return self._finish()
         if self._final_at is not None:
             if self.tracker.on_last or self.tracker.plausible:
                 return self._finish()
@@ -213,6 +246,12 @@ class Attempt:
             return Piece()
         if self.ended and self.tracker.named:
             return self._finish()
+        if self.keep and self.ended and self.delivered:
+            # No sign of an end: this service has to be told ours.
+            self.keep = False
+            self._last_sent = time.monotonic()
+            self._send_end()
+            return Piece()
         raise DeadlineExceeded(f"the service sent no audio for {self._reply_timeout:g} s")
 
     def _on_close(self, closed: PeerClosed) -> Piece:

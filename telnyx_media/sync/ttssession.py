@@ -37,6 +37,7 @@ from telnyx_media.errors import (
 )
 from telnyx_media.pcm import seconds
 from telnyx_media.sentences import speakable
+from telnyx_media.sync.keptsocket import interrupt
 from telnyx_media.sync.threads import BoundedQueue, QueueClosed, ThreadGroup
 from telnyx_media.sync.ttsattempt import Attempt, Piece
 
@@ -52,8 +53,8 @@ RESULTS = 500
 # What `close` waits for its threads; they need a few milliseconds.
 CLOSE_SECONDS = 0.08
 
-# How often a receive looks for cached segments, while nothing is due from the service, in seconds.
-CACHE_TICK = 0.05
+# How often a receive looks up from the socket where it has to, in seconds.
+TICK = 0.03
 
 
 # Nobody hears so little, in seconds.
@@ -220,7 +221,10 @@ class TtsSession:
         with self._changed:
             attempt = self._attempt
             self._changed.notify_all()
-        if attempt is not None:
+        if attempt is not None and attempt.keep and attempt.delivered:
+            # The receive thread looks at the flag many times a second while a socket is kept.
+            interrupt(attempt.link)
+        elif attempt is not None:
             attempt.connection.cancel()
         self._results.close(drop=True)
 
@@ -271,7 +275,7 @@ class TtsSession:
             try:
                 if self._closing.is_set():
                     raise SessionEnded("the session was closed")
-                attempt.connection.connect()
+                attempt.connect()
                 if self._on_connect is not None:
                     self._on_connect(attempt.connection)
                 attempt.start()
@@ -281,7 +285,9 @@ class TtsSession:
             except TelnyxMediaError as error:
                 reason = error
             finally:
-                self._drop(attempt)
+                with self._changed:
+                    self._attempt = None
+                self._service.release(attempt, interrupted=self._closing.is_set())
             failures = self._after(reason, attempt, 1 if attempt.delivered else failures + 1)
 
     def _wait_for_work(self) -> bool:
@@ -315,24 +321,20 @@ class TtsSession:
             self._attempt = attempt
         return attempt
 
-    def _drop(self, attempt: Attempt) -> None:
-        with self._changed:
-            self._attempt = None
-        attempt.connection.close()
-
     def _receive(self, attempt: Attempt) -> None:
         # Until everything sent on this attempt has come.
         while not attempt.finished:
             self._deliver_local()
             piece = attempt.receive(self._tick(attempt))
+            if self._closing.is_set():
+                raise SessionEnded("the session was closed")
             self._deliver(attempt, piece)
 
     def _tick(self, attempt: Attempt) -> float | None:
-        # A cached text that comes while nothing is due from the service wakes nobody who waits on
-        # the socket; only sessions with a cache look for it.
-        if self._service.cache is not None and not attempt.tracker.outstanding:
-            return CACHE_TICK
-        return None
+        # A cached text that comes while nothing is due from the service, or the end of a session
+        # whose socket is kept, wakes nobody who waits on the socket; only those look for it.
+        cached = self._service.cache is not None and not attempt.tracker.outstanding
+        return TICK if cached or attempt.keep else None
 
     def _deliver(self, attempt: Attempt, piece: Piece) -> None:
         certain = attempt.tracker.certain

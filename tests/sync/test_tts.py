@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -534,3 +536,131 @@ def test_service_error_is_a_service_error() -> None:
         pytest.raises(ServiceError, match="Invalid message"),
     ):
         say(session)
+
+
+# -- sockets that are kept ------------------------------------------------------------------------
+
+
+def heard(session: TtsSession, *texts: str) -> list[str]:
+    """Say ``texts`` and get the words."""
+    return words_in(b"".join(piece.pcm for piece in say(session, *texts)))
+
+
+@pytest.mark.parametrize("final", ["each", "end"])
+def test_one_socket_carries_several_replies(final: str) -> None:
+    """Where the service tells the end of each text, by isFinal or by its name."""
+    with TtsPeer(synthesise(final=final)) as peer, service(peer, policy="keep") as tts:
+        for number in range(3):
+            with tts.open(sample_rate=RATE) as session:
+                assert heard(session, f"w{number}", "w9") == [f"w{number}", "w9"]
+        texts = [text["text"] for text in peer.conversations[0].texts]
+        assert peer.handshakes == 1
+
+    assert texts == [" ", "w0", "w9", "w1", "w9", "w2", "w9"]
+
+
+def test_an_interruption_forces_and_keeps_the_socket() -> None:
+    """Audio of the interrupted reply is never heard in the next."""
+
+    def behave(conversation: Conversation) -> None:
+        normal = synthesise(final="each")
+        conversation.receive()
+        conversation.receive()
+        first = peer.frame(spoken("w1 w2 w3 w4"))
+        conversation.send(first)
+        while "force" not in conversation.texts[-1]:
+            conversation.receive()
+        conversation.send(first)
+        conversation.texts.clear()
+        normal(cast("Conversation", _After(conversation)))
+
+    class _After:
+        """The rest of a conversation whose first frame was sent before."""
+
+        def __init__(self, conversation: Conversation) -> None:
+            self._conversation = conversation
+            self.texts: list[dict[str, object]] = [{"text": " "}]
+            self._first = True
+
+        def receive(self) -> object:
+            if self._first:
+                self._first = False
+                return None
+            self._conversation.receive()
+            self.texts = self._conversation.texts
+            return None
+
+        def send(self, message: object) -> None:
+            self._conversation.send(message)
+
+        def hang(self) -> None:
+            self._conversation.hang()
+
+    class Peer(TtsPeer):
+        @staticmethod
+        def frame(pcm: bytes) -> dict[str, object]:
+            return {"audio": base64.b64encode(pcm).decode(), "text": None, "isFinal": False}
+
+    peer = Peer(behave)
+    with peer, service(peer, policy="keep") as tts:
+        with tts.open(sample_rate=RATE) as session:
+            session.send("w1 w2 w3 w4 w5 w6 w7 w8")
+            assert next(iter(session)).pcm
+        wait_until(lambda: peer.conversations[0].texts == [])
+        threading.Event().wait(0.6)
+        with tts.open(sample_rate=RATE) as session:
+            assert heard(session, "w5 w6") == ["w5", "w6"]
+        assert peer.handshakes == 1
+
+
+def test_a_service_that_shows_no_end_gets_fresh_sockets() -> None:
+    """It is told ours, the reply is whole, and nothing is kept from then on."""
+    with TtsPeer(synthesise(style="silent")) as peer, service(peer, policy="keep") as tts:
+        for _ in range(2):
+            with tts.open(sample_rate=RATE) as session:
+                assert heard(session, "w1 w2") == ["w1", "w2"]
+        assert peer.handshakes == 2
+        assert [c.texts[-1] for c in peer.conversations] == [{"text": ""}] * 2
+
+
+def test_a_service_that_refuses_a_second_reply_gets_fresh_sockets() -> None:
+    """The reply is spoken all the same."""
+    normal = synthesise(final="each")
+
+    def once(conversation: Conversation) -> None:
+        texts = 0
+        while texts < 2:
+            conversation.receive()
+            texts += 1
+        for frame in (
+            {"audio": base64.b64encode(spoken("w1")).decode(), "text": None},
+            {"audio": None, "text": "w1"},
+            {"audio": None, "text": "", "isFinal": True},
+        ):
+            conversation.send(frame)
+        conversation.receive()
+        conversation.send({"error": "Invalid message"})
+
+    with TtsPeer([once, normal]) as peer, service(peer, policy="keep") as tts:
+        for number in (1, 2, 3):
+            with tts.open(sample_rate=RATE) as session:
+                assert heard(session, f"w{number}") == [f"w{number}"]
+        assert peer.handshakes == 3
+
+
+def test_a_kept_socket_that_died_is_replaced() -> None:
+    """Whatever happened to it while it was idle."""
+
+    def leave(conversation: Conversation) -> None:
+        conversation.connection.close(1000)
+
+    normal = synthesise(final="each")
+    with (
+        TtsPeer([synthesise(final="each", frames=1, size=10**6, then=leave), normal]) as peer,
+        service(peer, policy="keep") as tts,
+    ):
+        with tts.open(sample_rate=RATE) as session:
+            assert heard(session, "w1") == ["w1"]
+        peer.conversations[0].connection.close(1000)
+        with tts.open(sample_rate=RATE) as session:
+            assert heard(session, "w2") == ["w2"]
