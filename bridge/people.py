@@ -189,6 +189,7 @@ class People:
             self._send("bridge", other=other.info.call_control_id)
             result = self._events.wait(outcome, BRIDGE_WAIT)
             if result != "bridged":
+                self._check()
                 raise TransferFailed("the connection failed", result or "timeout")
             # Before ours ends, which would take the other one with it.
             leg.end("connected")
@@ -207,9 +208,13 @@ class People:
         try:
             getattr(self._control, name)(self._key, **fields)
         except CommandError as error:
-            if self._owner.is_over:
-                raise CallEnded("the call is over") from error
-            raise TransferFailed(f"the {name} failed", "refused") from error
+            self._check()
+            raise TransferFailed(f"the {name} failed: {error.title}", "refused") from error
+
+    def _check(self) -> None:
+        """Tell a failure from the end of the call, which may be why."""
+        if self._owner.is_over:
+            raise CallEnded("the call is over")
 
     def _of(self, state: str) -> list[Event]:
         """Get the events of the leg that a transfer with this state has made."""
@@ -244,6 +249,7 @@ class People:
             raise
         if guest.call is None or leg.is_over:
             leg.end("not answered")
+            self._check()
             raise DialFailed("the call was not answered", leg.hangup_cause or "no_answer")
         return guest.call, leg
 

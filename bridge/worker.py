@@ -616,7 +616,7 @@ class CallWorker:
         self.end("failed")
         moved = not self._on_ended(self) or self._reason == MOVED
         passed_on = self._reason in PASSED_ON
-        ours = self._reason != "caller" and not moved and not passed_on
+        ours = self._reason not in ("caller", "rejected") and not moved and not passed_on
         if ours:
             self._hang_up()
         elif passed_on:

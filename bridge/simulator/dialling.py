@@ -347,7 +347,7 @@ class Dialler:
             if leg.ended:
                 return
             quiet = round(SCREENING_PAUSE * leg.rate) * 2
-            spoken = any(is_sound(leg.heard[i : i + leg.packet_bytes]) for i in
+            spoken = any(is_sound(bytes(leg.heard[i : i + leg.packet_bytes])) for i in
                          range(0, len(leg.heard) - quiet, leg.packet_bytes))  # fmt: skip
             silent = not is_sound(bytes(leg.heard[-quiet:]))
         if spoken and silent:
