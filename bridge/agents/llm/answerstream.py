@@ -79,7 +79,7 @@ class _Chunk(msgspec.Struct):
     """One event of a stream, as far as it is read (Telnyx: chat-completion reference)."""
 
     choices: list[_Choice] = msgspec.field(default_factory=list)
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 class AnswerStream:

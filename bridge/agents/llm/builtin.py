@@ -14,6 +14,7 @@ from pydantic import Field
 
 from bridge.agents.llm.tools import Tool, make_tool
 from bridge.call import Call
+from bridge.errors import CallEnded
 
 __all__ = ["call_tools", "hang_up"]
 
@@ -30,7 +31,7 @@ def hang_up(call: Call, goodbye: str = "") -> str:
         if reply.interrupted:
             return "the caller broke in, and the call goes on"
     call.hangup()
-    return "done"
+    raise CallEnded("the model hung up")
 
 
 HANG_UP = make_tool(hang_up, on_agent_thread=True)

@@ -169,11 +169,12 @@ class Chat:
                 self.memory.follow(self.call.history)
                 return
 
-    def fill(self, words: str) -> None:
-        """Say something while the caller waits, once an answer."""
-        if words and not self._filled:
-            self._filled = True
-            self.call.say(words)
+    def fill(self, words: str) -> bool:
+        """Say something while the caller waits, once an answer; whether the caller broke in."""
+        if not words or self._filled:
+            return False
+        self._filled = True
+        return self.call.say(words).interrupted
 
     def _rounds(self) -> None:
         """Ask, speak and run tools until the model has nothing more to say."""
@@ -183,7 +184,11 @@ class Chat:
             if end is None or not end.tool_calls:
                 return
             results = self._runner.run(end.tool_calls, self.fill)
-            self.memory.commit(self.call.history, end.tool_calls, results)
+            history = self.call.history
+            self.memory.commit(history, end.tool_calls, results)
+            if history and history[-1].speaker == "agent" and history[-1].interrupted:
+                # Of a filler, or of a goodbye: the caller is speaking and is answered after that.
+                return
             self._deadline = Deadline(self.limits.total)
         self.log.warning("stopped a model that called tools %d times", self.limits.rounds)
 
@@ -310,8 +315,8 @@ class Words:
             waited = time.monotonic() - asked
             if waited > limits.first_token:
                 self.end = Failed("it did not begin in time")
-            elif waited > limits.filler_after:
-                self._chat.fill(limits.filler)
+            elif waited > limits.filler_after and self._chat.fill(limits.filler):
+                raise _Superseded
         return bool(self._first.strip())
 
     def rest(self) -> Iterator[str]:
