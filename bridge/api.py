@@ -109,11 +109,11 @@ def make_blueprint(
 
     @api.post("/calls")
     def begin_call() -> tuple[Response, int]:
-        if dial is None:
-            raise ApiError(501, "not_implemented", "this version places no calls")
         body = request.get_json()
         if not isinstance(body, dict):
             raise ApiError(400, "bad_request", "the body must be a JSON object")
+        if dial is None:
+            raise ApiError(501, "not_implemented", "this version places no calls")
         try:
             return jsonify(dict(dial(body))), 201
         except ValueError as error:
@@ -132,11 +132,6 @@ def make_blueprint(
     def read_recording(call_id: str, recording_id: str) -> Response:
         return reader.recording(call_id, recording_id)
 
-    @api.route("/", defaults={"path": ""})
-    @api.route("/<path:path>")
-    def nothing(path: str) -> Response:
-        raise ApiError(404, "not_found", "there is no such route")
-
     _handle_errors(api, token)
     return api
 
@@ -153,7 +148,7 @@ def _handle_errors(api: Blueprint, token: str) -> None:
             return _error(503, "unavailable", str(error))
         return _error(502, "telnyx_refused", str(error))
 
-    # The router's own errors, 405 for one, belong to no blueprint.
+    # The router's own errors, 404 and 405, belong to no blueprint.
     @api.app_errorhandler(HTTPException)
     def plain(error: HTTPException) -> AnyResponse | HTTPException:
         if not request.path.startswith(f"{ROOT}/") or error.response is not None:
