@@ -1,17 +1,24 @@
 """Audio frames of LiveKit as the bytes that sessions take.
 
-Pure.
+Threads: everything here is the event loop's.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import livekit.rtc as rtc
+from livekit.agents.utils import aio
 
 from telnyx_media.pcm import mono
 
-SAMPLE_WIDTH = 2
+# As long as the messages of the session's sender.
+CHUNK_SECONDS = 0.1
+
+# Seconds after which a rest leaves that nothing has followed.
+PATIENCE = 0.15
 
 
 def pcm_of(frame: rtc.AudioFrame) -> bytes:
@@ -36,3 +43,52 @@ def join(buffer: rtc.AudioFrame | Sequence[rtc.AudioFrame]) -> tuple[bytes, int]
     if not frames:
         return b"", 0
     return b"".join(pcm_of(frame) for frame in frames), frames[0].sample_rate
+
+
+class FrameChannel(aio.Chan[Any]):
+    """The input of a stream, in chunks of :data:`CHUNK_SECONDS`.
+
+    Frames of 10 or 20 ms come one by one; waking a task for each costs more than all that is done
+    with them.  The sender's messages are of the same length, so nothing is later for it.  The first
+    frame passes at once, and a rest that nothing follows leaves after :data:`PATIENCE`.
+    """
+
+    def __init__(self) -> None:
+        """Belong to the running loop."""
+        super().__init__()
+        self._clock = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+        self._seconds = CHUNK_SECONDS
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send_nowait(self, value: Any) -> None:
+        """Put a frame, or what asks for a flush."""
+        if not isinstance(value, rtc.AudioFrame):
+            self.pass_on()
+            super().send_nowait(value)
+            return
+        if self.closed:
+            super().send_nowait(value)
+        self._pieces.append(pcm_of(value))
+        self._seconds += value.samples_per_channel / value.sample_rate
+        # Half a sample is of no account here, the sum of many lengths is.
+        if self._seconds >= CHUNK_SECONDS - 1e-6:
+            self.pass_on()
+        elif self._timer is None:
+            self._timer = self._clock.call_later(PATIENCE, self.pass_on)
+
+    def pass_on(self) -> None:
+        """Let go of what is there."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._seconds = 0.0
+        if self._pieces and not self.closed:
+            pcm = b"".join(self._pieces)
+            self._pieces.clear()
+            super().send_nowait(pcm)
+
+    def close(self) -> None:
+        """Let go of what is there, and end."""
+        self.pass_on()
+        super().close()

@@ -32,7 +32,7 @@ from telnyx_media.transcripts import Transcript, find_engine
 
 from .crossing import Crossing
 from .errors import to_api_error
-from .frames import pcm_of, to_mono
+from .frames import FrameChannel, to_mono
 from .log import logger
 from .sttsettings import SttSettings
 from .utterances import Utterances
@@ -85,6 +85,7 @@ class SpeechStream(stt.SpeechStream):
     ) -> None:
         """Begin to connect."""
         super().__init__(stt=stt, conn_options=conn_options, sample_rate=sample_rate)
+        self._input_ch = FrameChannel()
         self._settings = settings
         self._utterances = Utterances(settings.language, marks=settings.engine.signals_endpoints)
         self._session: SttSession | None = None
@@ -209,9 +210,9 @@ class SpeechStream(stt.SpeechStream):
 
     async def _pump(self, session: SttSession) -> None:
         async for data in self._input_ch:
-            if isinstance(data, rtc.AudioFrame):
+            if isinstance(data, bytes):
                 with contextlib.suppress(TelnyxMediaError):
-                    session.send(pcm_of(data))
+                    session.send(data)
                 if session.sent_seconds - self._reported >= USAGE_SECONDS:
                     self._report_usage(session)
             else:
