@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from bridge.decisions import Turn
+from bridge.decisions import Guard, Interruptible, Turn
 from bridge.errors import CallEnded
 from bridge.keypad import KeyRules
 
@@ -134,7 +134,7 @@ class Line(Protocol):
         self,
         text: str | Iterable[str],
         *,
-        interruptible: bool,
+        interruptible: Interruptible,
         filler: str | None = None,
         filler_after: float = 0.0,
     ) -> Reply:
@@ -255,6 +255,8 @@ class Call:
         text: str | Iterable[str],
         *,
         interruptible: bool = True,
+        min_speech: float | None = None,
+        min_words: int | None = None,
         filler: str | None = None,
         filler_after: float = 1.0,
     ) -> Reply:
@@ -268,6 +270,8 @@ class Call:
         Args:
             text: a string, or an iterable of strings as they are generated.
             interruptible: whether the caller may break in.
+            min_speech: seconds of their speech that stop it, if not as the settings say.
+            min_words: words that make that an interruption, likewise; with fewer it goes on.
             filler: said first when an iterator has not brought a sentence after a while.
             filler_after: that while, in seconds.
 
@@ -275,9 +279,10 @@ class Call:
             CallEnded: the call is over.
             TelnyxMediaError: nothing could be synthesised.
         """
-        return self._line.speak(
-            text, interruptible=interruptible, filler=filler, filler_after=filler_after
-        )
+        guard: Interruptible = interruptible
+        if interruptible and (min_speech is not None or min_words is not None):
+            guard = Guard(min_speech, min_words)
+        return self._line.speak(text, interruptible=guard, filler=filler, filler_after=filler_after)
 
     def listen(self, timeout: float | None = None) -> Turn | None:
         """Wait for the caller's next turn.

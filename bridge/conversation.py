@@ -31,14 +31,20 @@ from bridge.call import Remark, Reply
 from bridge.decisions import (
     BargeIn,
     Decision,
+    DetectorAsked,
     FalseAlarm,
+    Guard,
     Interrupted,
+    Interruptible,
     SpeechPaused,
     SpeechStarted,
     Turn,
     TurnEnded,
+    TurnExpected,
+    TurnRevoked,
 )
 from bridge.delivery import Delivery, Outbound, Tap
+from bridge.earlyturn import EarlyTurn
 from bridge.errors import CallEnded
 from bridge.keypad import Keypad
 from bridge.observer import TurnLatency
@@ -109,6 +115,7 @@ class Conversation:
         clock: Callable[[], float] = time.monotonic,
         history: Sequence[Remark] = (),
         age: float = 0.0,
+        judge: Callable[[DetectorAsked], None] | None = None,
     ) -> None:
         """Begin in silence.
 
@@ -119,6 +126,7 @@ class Conversation:
             listener: told of what happened.
             history: what was said before, in a process that held this call.
             age: seconds since the call began.
+            judge: asked whether a turn is over; answers by :meth:`judged`. Never waits.
             tap: gets what is sent, too.
             clock: the clock of all ``now``.
         """
@@ -143,6 +151,8 @@ class Conversation:
         self._error: Exception | None = None
         self._speech: Speech | None = None
         self._waiting: deque[Turn] = deque(maxlen=WAITING_TURNS)
+        self._early = EarlyTurn()
+        self._judge = judge
         self._last_turn: tuple[Turn, float] | None = None
         self._history: list[Remark] = list(history)
         self._stirs = 0
@@ -357,6 +367,16 @@ class Conversation:
             self.counts.false_alarms += 1
             self._delivery.release("barge-in", now)
             self._after.append(self._listener.false_alarm)
+        elif isinstance(decision, TurnExpected):
+            self._early.expect(decision.turn, self._waiting)
+            self._last_turn = (decision.turn, now)
+            self._changed.notify_all()
+        elif isinstance(decision, TurnRevoked):
+            self._take_back(now)
+        elif isinstance(decision, DetectorAsked):
+            if self._judge is not None:
+                judge = self._judge
+                self._after.append(lambda: judge(decision))
         elif isinstance(decision, SpeechStarted):
             self._stir()
         elif isinstance(decision, SpeechPaused):
@@ -370,13 +390,41 @@ class Conversation:
 
     def _end_turn(self, turn: Turn, now: float) -> None:
         self.counts.turns += 1
-        self._waiting.append(turn)
-        self._last_turn = (turn, now)
+        if self._early.confirm(turn, self._waiting):
+            self._let_speak(turn, now)
+        else:
+            self._waiting.append(turn)
+            self._last_turn = (turn, now)
         at = max(0.0, turn.started_at - self._began)
         self._remember(Remark("caller", turn.text, turn.text, at=at, digits=turn.digits))
         self._changed.notify_all()
         latency = TurnLatency(endpoint=None if turn.digits else now - turn.ended_at)
         self._after.append(lambda: self._listener.turn_ended(turn, latency))
+
+    def _let_speak(self, turn: Turn, now: float) -> None:
+        """Say the reply that was begun early, if there is one: its turn is sure."""
+        speech = self._speech
+        if speech is None or not speech.early:
+            self._last_turn = (turn, now)
+            return
+        speech.be_asked(turn, now)
+        self._turns_begin(speech, now)
+        self._delivery.release("early", now)
+        self._check_finished(now)
+
+    def _take_back(self, now: float) -> None:
+        """Forget the turn that was expected, and what the agent makes of it."""
+        if self._early.revoke(self._waiting):
+            self._last_turn = None
+            if self._speech is not None and self._speech.early:
+                self._speech.interrupted = True
+                self._abandon(now)
+
+    def judged(self, asked: DetectorAsked, verdict: bool | float) -> None:
+        """Take in a detector's answer; from any thread."""
+        with self._locked() as now:
+            self._turns.judged(asked, verdict, now)
+            self._poll(now)
 
     def _remember(self, remark: Remark) -> None:
         """Add to the history."""
@@ -387,7 +435,7 @@ class Conversation:
     def _note_saying(self, now: float) -> None:
         """Tell what is being said, and what was heard of it so far."""
         speech = self._speech
-        if speech is None or not speech.text.strip():
+        if speech is None or speech.early or not speech.text.strip():
             return
         heard = self._playout.heard(now).text
         remark = Remark("agent", speech.text.strip(), heard, interrupted=True, at=now - self._began)
@@ -418,7 +466,7 @@ class Conversation:
         speech.over = True
         speech.over_at = now
         self._speech = None
-        if not speech.wordless:
+        if not speech.wordless and not speech.early:
             at = max(0.0, (speech.frame_at or now) - self._began)
             reply = speech.reply
             self._remember(Remark("agent", reply.text, heard, reply.interrupted, at))
@@ -442,6 +490,7 @@ class Conversation:
         """
         began = self._clock()
         stirs = self._stirs
+        self._early.revoked = False
         while True:
             with self._locked() as now:
                 if self.over:
@@ -467,7 +516,7 @@ class Conversation:
         # A line that has brought no sound at all yet is quiet too.
         return max(began, self._turns.quiet_since or began) + timeout - now
 
-    def begin(self, speech: Speech, *, interruptible: bool) -> None:
+    def begin(self, speech: Speech, *, interruptible: Interruptible) -> None:
         """Make ``speech`` the reply that is spoken.
 
         Raises:
@@ -480,14 +529,32 @@ class Conversation:
                 raise RuntimeError("a reply is being spoken: call say from the agent's thread only")
             self._delivery.begin()
             self._speech = speech
-            self.counts.replies += not speech.wordless
             speech.asked_at = now
             if self._last_turn is not None:
                 speech.turn, speech.turn_at = self._last_turn
                 self._last_turn = None
-            speech.interruptible = interruptible
-            self._turns.agent_started(now, interruptible=interruptible)
+            speech.interruptible = interruptible is not False
+            speech.guard = interruptible if isinstance(interruptible, Guard) else Guard()
+            if self._early.revoked and not speech.parting:
+                # The turn that it answers was none.
+                speech.early = speech.interrupted = True
+                self._abandon(now)
+            elif self._early.turn is not None and not speech.parting:
+                speech.early = True
+                self._delivery.hold_back(now)
+            else:
+                self._turns_begin(speech, now)
             self._poll(now)
+
+    def _turns_begin(self, speech: Speech, now: float) -> None:
+        speech.early = False
+        self.counts.replies += not speech.wordless
+        self._turns.agent_started(
+            now,
+            interruptible=speech.interruptible,
+            min_speech=speech.guard.min_speech,
+            min_words=speech.guard.min_words,
+        )
 
     def add_segment(self, speech: Speech, text: str) -> Segment | None:
         """Append a sentence to the reply; ``None`` when the reply is over."""

@@ -106,6 +106,22 @@ Decision = (
     | DetectorAsked
 )
 
+@dataclass(frozen=True)
+class Guard:
+    """What it takes to break in on one reply, where that is not what the settings say.
+
+    Attributes:
+        min_speech: seconds of the caller's speech that stop it; ``None``: as the settings say.
+        min_words: words that make that an interruption; ``None``: as the settings say.
+    """
+
+    min_speech: float | None = None
+    min_words: int | None = None
+
+
+Interruptible = bool | Guard
+"""Whether the caller may break in on a reply: at all, or by what."""
+
 Detector = Callable[[bytes, str], "bool | float"]
 """Judge whether a turn is over, from its audio and its text so far.
 

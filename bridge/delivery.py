@@ -31,7 +31,7 @@ FLUSH_AGAIN = 0.05
 # Packets of background in one frame.
 FILLING = 3
 
-Hold = Literal["barge-in", "no socket"]
+Hold = Literal["barge-in", "early", "no socket"]
 
 
 class Outbound(Protocol):
@@ -126,7 +126,13 @@ class Delivery:
         self.playout.begin()
         self._speaking = True
         self._paused = False
-        self._holds.discard("barge-in")
+        self._holds -= {"barge-in", "early"}
+
+    def hold_back(self, now: float) -> None:
+        """Keep the reply that has just begun until it may be heard: until ``"early"`` is over."""
+        self._holds.add("early")
+        self._paused = True
+        self.playout.pause(now)
 
     def send_due(self, now: float) -> int:
         """Send what is due; the number of media frames that were sent."""
@@ -212,4 +218,4 @@ class Delivery:
 
     def _over(self) -> None:
         self._speaking = self._paused = False
-        self._holds.discard("barge-in")
+        self._holds -= {"barge-in", "early"}

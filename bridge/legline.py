@@ -16,7 +16,7 @@ from bridge.background import Background
 from bridge.call import Call, CallInfo, Remark, Reply
 from bridge.callcontrol import CallControl, CommandResult
 from bridge.conversation import Conversation
-from bridge.decisions import Turn
+from bridge.decisions import Interruptible, Turn
 from bridge.errors import CallEnded, CommandError
 from bridge.events import Event
 from bridge.hearing import PRIVATE, Hearing
@@ -181,7 +181,7 @@ class LegLine:
         self,
         text: str | Iterable[str],
         *,
-        interruptible: bool,
+        interruptible: Interruptible,
         filler: str | None = None,
         filler_after: float = 0.0,
     ) -> Reply:

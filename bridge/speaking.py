@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bridge.call import Reply
 from bridge.conversation import Conversation
+from bridge.decisions import Interruptible
 from bridge.speech import Speech
 from telnyx_media._audioop import audioop
 from telnyx_media.codecs import Codec
@@ -162,7 +163,7 @@ class Speaker:
         self,
         text: str | Iterable[str],
         *,
-        interruptible: bool,
+        interruptible: Interruptible,
         parting: bool = False,
         timeout: float | None = None,
         on_voice: Callable[[Callable[[str], None]], Callable[[], None]] | None = None,
@@ -203,7 +204,12 @@ class Speaker:
             _close(text)
 
     def play(
-        self, load: Callable[[int], bytes], *, interruptible: bool, loop: bool, volume: float
+        self,
+        load: Callable[[int], bytes],
+        *,
+        interruptible: Interruptible,
+        loop: bool,
+        volume: float,
     ) -> Reply:
         """Play PCM, and wait until it was heard or the caller broke in.
 

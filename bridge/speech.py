@@ -6,7 +6,7 @@ Pure.
 from __future__ import annotations
 
 from bridge.call import Reply
-from bridge.decisions import Turn
+from bridge.decisions import Guard, Turn
 from bridge.observer import TurnLatency
 from bridge.segments import Segment
 
@@ -35,6 +35,8 @@ class Speech:
         frame_at: when its first media frame was sent.
         over_at: when it was over; 0 until then.
         interruptible: whether the caller may end it, by speech or by a key.
+        guard: by what.
+        early: whether it answers a turn that is not sure yet; then nobody hears of it.
         wordless: whether it is a sound, which belongs in no transcript.
         parting: whether it is said after the agent was taken the call from.
     """
@@ -43,6 +45,8 @@ class Speech:
         self.wordless = wordless
         self.parting = parting
         self.interruptible = True
+        self.guard = Guard()
+        self.early = False
         self.text = ""
         self.filler = ""
         self.segments: list[Segment] = []
@@ -57,6 +61,14 @@ class Speech:
         self.audio_at: float | None = None
         self.frame_at: float | None = None
         self.over_at = 0.0
+
+    def be_asked(self, turn: Turn, now: float) -> None:
+        """Answer a turn that is sure only now: what was done before cost the caller nothing."""
+        self.turn, self.turn_at, self.asked_at = turn, now, now
+        if self.text_at is not None:
+            self.text_at = now
+        if self.audio_at is not None:
+            self.audio_at = now
 
     @property
     def reply(self) -> Reply:
