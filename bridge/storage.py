@@ -119,7 +119,7 @@ class DirectoryStorage:
             raise StorageError(f"could not delete a recording: {error.strerror}") from None
 
     def _file(self, location: str) -> Path:
-        if "://" in location or Path(location).name != location:
+        if "://" in location or Path(location).name != location or location in ("", "..", "."):
             raise StorageError("the recording is kept elsewhere: see BRIDGE_RECORDINGS")
         return self.directory / location
 

@@ -278,7 +278,7 @@ def test_a_database_that_is_away_is_said_so() -> None:
     environ = {
         "BRIDGE_API_TOKEN": TOKEN, "DATABASE_URL": "postgres://me:pass-word@127.0.0.1:1/calls",
     }  # fmt: skip
-    app = create_app(settings(**environ), agent=silent)
+    app = create_app(settings(None, **environ), agent=silent)
     try:
         with serving(app) as url:
             answer = Api(url, app.extensions["bridge"], ScriptedHttp.__new__(ScriptedHttp)).ask(

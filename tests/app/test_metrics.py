@@ -162,9 +162,7 @@ def test_the_numbers_can_be_behind_a_token() -> None:
     for given, asked, status in (
         (None, None, 200), (token, None, 401), (token, token[:-1], 401), (token, token, 200),
     ):  # fmt: skip
-        app = create_app(
-            settings(**({} if given is None else {"BRIDGE_METRICS_TOKEN": given})), agent=silent
-        )
+        app = create_app(settings(None, BRIDGE_METRICS_TOKEN=given or ""), agent=silent)
         with serving(app) as url:
             assert scrape(url, asked).status_code == status
         app.extensions["bridge"].close()
