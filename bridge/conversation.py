@@ -84,6 +84,9 @@ class Listener:
     def remarked(self, number: int, remark: Remark) -> None:
         """The history has one more entry, of that number."""
 
+    def hearing(self, remark: Remark) -> None:
+        """The caller's turn has grown, or is over; ``remark`` is what it would be, cut here."""
+
     def saying(self, remark: Remark) -> None:
         """A reply has grown, or more of it was heard."""
 
@@ -155,6 +158,7 @@ class Conversation:
         self._judge = judge
         self._last_turn: tuple[Turn, float] | None = None
         self._history: list[Remark] = list(history)
+        self._pending = ("", "")
         self._stirs = 0
         self._quiet_since: float | None = None
         # When the pacer will call next, so that it is woken only for what is due earlier.
@@ -348,6 +352,7 @@ class Conversation:
     def _poll(self, now: float) -> None:
         for decision in self._turns.poll(now):
             self._apply(decision, now)
+        self._note_hearing(now)
         quiet_since = self._turns.quiet_since
         if quiet_since != self._quiet_since:
             self._quiet_since = quiet_since
@@ -431,6 +436,17 @@ class Conversation:
         number = len(self._history)
         self._history.append(remark)
         self._after.append(lambda: self._listener.remarked(number, remark))
+
+    def _note_hearing(self, now: float) -> None:
+        """Tell what has been heard of a turn that is not over."""
+        pending = self._turns.pending
+        if pending == self._pending:
+            return
+        self._pending = pending
+        text, digits = pending
+        at = now - self._began
+        remark = Remark("caller", text, text, interrupted=True, at=at, digits=digits)
+        self._after.append(lambda: self._listener.hearing(remark))
 
     def _note_saying(self, now: float) -> None:
         """Tell what is being said, and what was heard of it so far."""

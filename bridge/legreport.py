@@ -118,6 +118,10 @@ class LegReport(Listener):
         """The history has one more entry."""
         self._audience.tell(lambda observer: observer.on_remark(self.info, number, remark))
 
+    def hearing(self, remark: Remark) -> None:
+        """The caller's turn has grown, or is over."""
+        self._audience.tell(lambda observer: observer.on_hearing(self.info, remark))
+
     def saying(self, remark: Remark) -> None:
         """A reply has grown, or more of it was heard."""
         self._audience.tell(lambda observer: observer.on_saying(self.info, remark))

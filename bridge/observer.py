@@ -135,6 +135,9 @@ class CallObserver:
     def on_remark(self, info: CallInfo, number: int, remark: Remark) -> None:
         """The history has an entry of that number, counted from 0; before turn or reply is told."""
 
+    def on_hearing(self, info: CallInfo, remark: Remark) -> None:
+        """The caller's turn has grown, or is over and ``remark`` empty."""
+
     def on_saying(self, info: CallInfo, remark: Remark) -> None:
         """A reply has grown, or more of it was heard; ``remark`` is what it would be, cut here."""
 

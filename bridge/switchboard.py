@@ -254,7 +254,9 @@ class Switchboard:
         worker.log.info("leg came over from another process")
         worker.start()
         for event in [*_events(inheritance.events), *events]:
-            worker.handle(event)
+            # What became of earlier streams is no news.
+            if not event.event_type.startswith("streaming."):
+                worker.handle(event)
         return worker
 
     def let_go(self, key: str) -> bool:

@@ -292,6 +292,11 @@ class TurnTaking:
         return None if self.engaged else self._quiet_from
 
     @property
+    def pending(self) -> tuple[str, str]:
+        """Get what the caller has said, and the keys pressed, of a turn that is not over."""
+        return self._utterance.text, self._digits
+
+    @property
     def engaged(self) -> bool:
         """Whether the agent speaks, or the caller's turn has words or digits."""
         return bool(self._watch.agent_speaking or self._utterance.text or self._digits)

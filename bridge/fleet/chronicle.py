@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 
 from bridge.call import CallInfo, Remark
-from bridge.fleet.redisregistry import OPEN
+from bridge.fleet.redisregistry import OPEN, PENDING
 from bridge.inheritance import encode_info, encode_remark
 from bridge.observer import CallObserver
 from bridge.registry import RegistryAway
@@ -63,6 +63,11 @@ class Chronicle(CallObserver):
     def on_saying(self, info: CallInfo, remark: Remark) -> None:
         """Note what is being said, and what was heard of it so far."""
         self._put(info, OPEN, encode_remark(remark))
+
+    def on_hearing(self, info: CallInfo, remark: Remark) -> None:
+        """Note what the caller has said of a turn that is not over."""
+        said = remark.text or remark.digits
+        self._put(info, PENDING, encode_remark(remark) if said else "")
 
     def on_remark(self, info: CallInfo, number: int, remark: Remark) -> None:
         """Note what was said."""

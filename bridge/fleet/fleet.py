@@ -95,6 +95,9 @@ class Local(Protocol):
     def hang_up(self, key: str) -> bool:
         """End a leg."""
 
+    def transfer(self, key: str, to: str) -> bool:
+        """Put a leg's caller through to somebody."""
+
 
 class Fleet:
     """This process in the fleet; the owner calls :meth:`close`.
@@ -260,6 +263,14 @@ class Fleet:
 
     def hang_up(self, key: str) -> bool:
         """End a leg that lives elsewhere; whether its process was there to hear it."""
+        return self._ask(key, "hang up")
+
+    def transfer(self, key: str, to: str) -> bool:
+        """Put the caller of a leg that lives elsewhere through; whether its process heard it."""
+        return self._ask(key, "transfer", to=to)
+
+    def _ask(self, key: str, kind: str, **what: str) -> bool:
+        """Tell the process that has a leg what to do with it."""
         info = self.registry.find(key)
         if info is None:
             return False
@@ -267,9 +278,10 @@ class Fleet:
             owner = self._store.call("HGET", f"leg:{info.call_control_id}", "owner")
         except RegistryAway:
             return False
-        return bool(owner) and self._membership.tell(
-            owner, kind="hang up", leg=info.call_control_id
-        )
+        # Our own would be asked for ever; we do not hold it, or would not ask.
+        if not owner or owner == self.process:
+            return False
+        return self._membership.tell(owner, kind=kind, leg=info.call_control_id, **what)
 
     # -- what others say --------------------------------------------------------------------------
 
@@ -292,6 +304,8 @@ class Fleet:
                 awaited.set()
         elif kind == "hang up":
             local.hang_up(key)
+        elif kind == "transfer":
+            local.transfer(key, str(message.get("to", "")))
 
     def _take_event(self, local: Local, body: str) -> None:
         try:

@@ -15,6 +15,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -37,12 +38,13 @@ from bridge.registry import (
     RegistryAway,
 )
 
-__all__ = ["OPEN", "RedisRegistry"]
+__all__ = ["OPEN", "PENDING", "RedisRegistry"]
 
 logger = logging.getLogger(__name__)
 
-# The field of a history that holds the reply which is being said.
-OPEN = "open"
+# The fields of a history that hold the reply which is being said, and the caller's turn that is not
+# over.
+OPEN, PENDING = "open", "pending"
 
 _REFUSALS: dict[str, Refusal] = {
     "unknown": "unknown",
@@ -302,10 +304,16 @@ class RedisRegistry:
             mail = self.store.run("mail", key)
         except RegistryAway:
             return left
-        numbers = sorted((int(name), name) for name in found if name != OPEN)
-        texts = [found[name] for _, name in numbers]
-        if OPEN in found:
-            texts.append(found[OPEN])
+        numbers = sorted(int(name) for name in found if name not in (OPEN, PENDING))
+        texts = [found[str(number)] for number in numbers]
+        cut = [found[name] for name in (OPEN, PENDING) if name in found]
+        if cut:
+            # Nobody will complete them.
+            at = numbers[-1] + 1 if numbers else 0
+            parts = [(str(at + place), text) for place, text in enumerate(cut)]
+            with contextlib.suppress(RegistryAway):
+                self.write(key, [*parts, (OPEN, ""), (PENDING, "")])
+            texts += cut
         history = tuple(remark for text in texts if (remark := _read_remark(text)) is not None)
         return dataclasses.replace(left, history=history, events=tuple(mail))
 

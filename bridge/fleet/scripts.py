@@ -12,7 +12,8 @@ Keys, behind the prefix::
     session:<id>      the call_control_id of a session's first live leg
     ended:<id>        a leg that is over
     legs:<process>    set: the legs that live there
-    history:<id>      hash: number of a remark -> the remark; "open": the reply that is being said
+    history:<id>      hash: number of a remark -> the remark; "open": the reply that is being said;
+                      "pending": the caller's turn that is not over
     mail:<id>         list: webhook events that reached nobody
     token:<digest>    hash: leg, state (new, used, lost), again, until (ms)
     tokens:<id>       set: the digests of a leg's tokens

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,20 @@ def answer(call: Call) -> None:
     ended = "cut"
     try:
         at = last_heard(call) if call.resumed else 0
-        while at < COUNT:
-            numbers = range(at + 1, min(at + BREATH, COUNT) + 1)
-            call.say(" ".join(map(str, numbers)) + ".", interruptible=False)
-            at = numbers[-1]
-            while call.listen(0) is not None:
-                pass
+        # One long reply: what is measured are the faults, not the pauses between replies.
+        call.say(_breaths(at), interruptible=False)
+        # The caller's last key may still be on its way.
+        call.listen(1)
         ended = "complete"
     finally:
         note(ended, **_history(call))
+
+
+def _breaths(at: int) -> Iterator[str]:
+    while at < COUNT:
+        numbers = range(at + 1, min(at + BREATH, COUNT) + 1)
+        yield " ".join(map(str, numbers)) + ". "
+        at = numbers[-1]
 
 
 def last_heard(call: Call) -> int:

@@ -97,12 +97,8 @@ def longest_silence(pcm: bytes, rate: int) -> tuple[float, float]:
 
 
 def _missing(pressed: str, known: str) -> int:
-    """Count the keys that are not known, in the order in which they were pressed."""
-    at = 0
-    for key in known:
-        if at < len(pressed) and pressed[at] == key:
-            at += 1
-    return len(pressed) - at
+    """Count the keys that are not known; each was pressed once."""
+    return len(set(pressed) - set(known))
 
 
 def _overlap(notes: Sequence[dict[str, Any]], killed: Mapping[int, float]) -> float:
