@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from telnyx_media._audioop import audioop
 from telnyx_media.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -35,11 +34,13 @@ from telnyx_media.errors import (
     TelnyxMediaError,
 )
 from telnyx_media.overlap import Overlap
-from telnyx_media.pcm import Resampler, wav_header
+from telnyx_media.pcm import wav_header
 from telnyx_media.ring import AudioRing
 from telnyx_media.sync.connection import Connection, PeerClosed
+from telnyx_media.sync.mutewatch import Mute, MuteWatch
 from telnyx_media.sync.threads import BoundedQueue, Deadline, QueueClosed, ThreadGroup
-from telnyx_media.sync.uplink import Convert, Feed, Uplink
+from telnyx_media.sync.uplink import Feed, Uplink
+from telnyx_media.sync.wireformat import make_converter
 from telnyx_media.transcripts import ServerError, SttOptions, Transcript, parse_message
 
 if TYPE_CHECKING:
@@ -74,13 +75,6 @@ HEALTHY_AFTER = 30.0
 
 # How often in a row a mute connection is replaced before its silence is believed.
 SUSPICIONS = 2
-
-# How much longer silence is believed of a connection that has spoken, or of an engine that speaks
-# only when the caller has paused.
-TRUST = 2.0
-
-# How often a receive looks whether speech stays without an answer, in seconds.
-TICK = 1.0
 
 # What `close` waits for its threads; they need a few milliseconds.
 CLOSE_SECONDS = 0.08
@@ -342,7 +336,7 @@ class SttSession:
                 self._drop(connection)
             if connection.messages or time.monotonic() - began > HEALTHY_AFTER:
                 failures = suspicions = 0
-            suspicions += isinstance(reason, _Mute)
+            suspicions += isinstance(reason, Mute)
             failures = self._after(reason, failures + 1)
 
     def _after(self, reason: TelnyxMediaError, failures: int) -> int:
@@ -393,7 +387,7 @@ class SttSession:
             self._on_connect(connection)
         options = self._options
         feed = self._uplink.attach(
-            convert=_converter(self._encoding, self._sample_rate, options),
+            convert=make_converter(self._encoding, self._sample_rate, options),
             preamble=wav_header(options.sample_rate) if options.input_format == "wav" else b"",
             controls=options.engine_info.controls,
         )
@@ -412,7 +406,7 @@ class SttSession:
 
     def _receive(self, connection: Connection, feed: Feed, *, suspicious: bool) -> None:
         # Returns when the service has ended the session properly.
-        watch = _Watch(self._service.reply_timeout, self._options) if suspicious else None
+        watch = MuteWatch(self._service.reply_timeout, self._options) if suspicious else None
         while True:
             try:
                 data = connection.receive(watch.tick if watch is not None else None)
@@ -530,65 +524,9 @@ class SttSession:
         return quiet - self._quiet_for()
 
 
-class _Mute(ConnectionLost):
-    """A connection that takes audio and says nothing."""
-
-
-class _Watch:
-    """Looks whether speech stays without any answer on one connection."""
-
-    def __init__(self, timeout: float, options: SttOptions) -> None:
-        self.tick = min(TICK, timeout / 4)
-        self._timeout = timeout
-        # Engines without interims are silent for as long as the caller speaks.
-        self._patience = 1.0 if options.engine_info.interims else TRUST
-        self._answered_to = 0
-        self._spoken_at: float | None = None
-
-    def answered(self, position: int) -> None:
-        """Note a message, when audio up to ``position`` had been sent."""
-        self._answered_to = position
-        self._patience = TRUST
-        self._spoken_at = None
-
-    def look(self, feed: Feed, ring: AudioRing) -> None:
-        """Raise ``_Mute`` when it is time; the uplink's lock is held."""
-        now = time.monotonic()
-        if self._spoken_at is None:
-            if ring.speech(feed.position, self._answered_to) is not None:
-                self._spoken_at = now
-        elif now - self._spoken_at >= self._timeout * self._patience:
-            raise _Mute("the service takes audio and says nothing")
-
-
 def _grace(options: SttOptions) -> float:
     if options.is_flux:
         return (options.eot_timeout_ms or 5000) / 1000
     if options.endpointing is not None and not isinstance(options.endpointing, bool):
         return options.endpointing / 1000
     return 0.5
-
-
-def _converter(encoding: str, sample_rate: int, options: SttOptions) -> Convert:
-    # What goes over the wire from what the session takes; new for each connection.
-    to_linear: Convert | None = None
-    if options.input_format != encoding and encoding == "mulaw":
-        to_linear = _from_mulaw
-    elif options.input_format != encoding and encoding == "alaw":
-        to_linear = _from_alaw
-    if options.sample_rate == sample_rate:
-        return to_linear or bytes
-    resampler = Resampler(sample_rate, options.sample_rate)
-
-    def convert(audio: bytes) -> bytes:
-        return resampler.feed(to_linear(audio) if to_linear is not None else audio)
-
-    return convert
-
-
-def _from_mulaw(audio: bytes) -> bytes:
-    return audioop.ulaw2lin(audio, 2)
-
-
-def _from_alaw(audio: bytes) -> bytes:
-    return audioop.alaw2lin(audio, 2)
