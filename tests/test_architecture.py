@@ -44,6 +44,8 @@ PURE = {
     "bridge.bargein",
     "bridge.call",
     "bridge.decisions",
+    "bridge.earlyturn",
+    "bridge.echoguard",
     "bridge.demo.scripts",
     "bridge.demo.timeline",
     "bridge.endpointing",
@@ -70,6 +72,7 @@ LAYERS: list[set[str]] = [
     {"bridge.books"},
     {"bridge.api", "bridge.dashboard", "bridge.media", "bridge.metrics", "bridge.postcall",
      "bridge.server", "bridge.tracing", "bridge.webhooks"},
+    {"bridge.placing"},
     {"bridge.switchboard"},
     {"bridge.outbound"},
     {"bridge.worker"},
@@ -78,7 +81,7 @@ LAYERS: list[set[str]] = [
     {"bridge.legreport", "bridge.people", "bridge.recordtap", "bridge.speaking"},
     {"bridge.conversation", "bridge.streams"},
     # What waits, each for one thing.
-    {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.pacer",
+    {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.judging", "bridge.pacer",
      "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds", "bridge.speech",
      "bridge.stream", "bridge.workpool"},
     {"bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.storage",
@@ -86,7 +89,7 @@ LAYERS: list[set[str]] = [
     # What decides.
     {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
      "bridge.turns"},
-    {"bridge.background", "bridge.bargein", "bridge.echoguard", "bridge.endpointing",
+    {"bridge.background", "bridge.bargein", "bridge.earlyturn", "bridge.echoguard", "bridge.endpointing",
      "bridge.keypad", "bridge.phrases", "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
      "bridge.signatures", "bridge.values", "bridge.bearer"},
@@ -193,7 +196,8 @@ def test_the_library_does_not_know_the_bridge() -> None:
 def test_the_root_of_the_library_is_pure() -> None:
     """Modules at the root of ``telnyx_media`` neither wait nor reach for the network."""
     root = {name for name in MODULES if within(name, "telnyx_media")}
-    beside = ("telnyx_media.sync", "telnyx_media.livekit_compat", "telnyx_media.cli")
+    beside = ("telnyx_media.sync", "telnyx_media.livekit_compat", "telnyx_media.cli",
+              "telnyx_media.rest")
     assert breaches(root, WAITING | NETWORK, but=(*beside, "telnyx_media.__main__")) == []
 
 
