@@ -123,6 +123,7 @@ class Books:
     def start(self) -> None:
         """Begin with what earlier processes have left, not only with the first call."""
         self.writer.start()
+        self.metrics.start()
         if self._postcall is not None:
             self._postcall.start()
 

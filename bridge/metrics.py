@@ -159,7 +159,7 @@ class Metrics(CallObserver):
 
     def on_begin(self, info: CallInfo) -> None:
         """Begin to look at the states."""
-        self._start()
+        self.start()
 
     def on_turn(self, info: CallInfo, turn: Turn, latency: TurnLatency) -> None:
         """Count it."""
@@ -202,13 +202,15 @@ class Metrics(CallObserver):
 
     # -- the states -------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to look at the states every few seconds; may be called again."""
         with self._lock:
             if not self._started and not self._group.stopping.is_set():
                 self._started = True
                 self._group.spawn("metrics", self._run)
 
     def _run(self) -> None:
+        self.look()
         while not self._group.stopping.wait(self._look_every):
             self.look()
             if self._lateness_of is not None:

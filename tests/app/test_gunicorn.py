@@ -70,7 +70,7 @@ class Gunicorn:
                 try:
                     if self.get("/readyz") == 200:
                         return
-                except requests.ConnectionError:
+                except requests.RequestException:
                     continue
             time.sleep(0.05)
         raise AssertionError(f"not ready in time: {self.output}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 import requests
@@ -19,7 +24,8 @@ from bridge.metrics import Metrics
 from bridge.observer import CallSummary, TurnLatency
 from tests.app.databases import INFO
 from tests.app.phone import phone_line
-from tests.app.test_app import settings, silent
+from tests.app.test_app import ENVIRON, settings, silent
+from tests.app.test_gunicorn import START, Gunicorn
 from tests.loopback import PATIENCE, wait_until
 from tests.loopback.http import ScriptedHttp
 from tests.loopback.web import event, post, serving
@@ -210,3 +216,40 @@ def test_several_processes_add_up(tmp_path: Path) -> None:
         after = ask(pids[0])
         assert (after[name], after["bridge_calls_active"]) == (2, 3)
         two.kill()
+
+
+@pytest.mark.slow
+def test_the_server_sets_several_processes_up(tmp_path: Path) -> None:
+    """Whichever is asked knows of all; one that was killed is not counted for ever."""
+    folders = set(Path(gettempdir()).glob("bridge-metrics-*"))
+    with ScriptedHttp() as telnyx:
+        environ = {**ENVIRON, "TELNYX_API_URL": telnyx.url, "BRIDGE_MAX_CALLS": "7"}
+        with Gunicorn(tmp_path / "output", "--workers", "2", **environ) as server:
+            server.wait_ready()
+
+            def capacity() -> float:
+                answer = requests.get(
+                    f"{server.url}/metrics", headers={"Connection": "close"}, timeout=PATIENCE
+                )
+                return numbers(answer.text).get("bridge_calls_capacity", 0)
+
+            wait_for(lambda: capacity() == 14)
+            workers = [int(pid) for pid in re.findall(r"pid: (\d+)", server.output)]
+            assert len(workers) == 2
+            os.kill(workers[0], signal.SIGKILL)
+            wait_for(lambda: server.output.count("Booting worker") == 3)
+            wait_for(lambda: capacity() == 14)
+            server.process.terminate()
+            assert server.process.wait(PATIENCE * 4) == 0
+    assert set(Path(gettempdir()).glob("bridge-metrics-*")) == folders
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait as long as a server takes to start on a busy machine."""
+    limit = time.monotonic() + START
+    while True:
+        with contextlib.suppress(requests.RequestException):
+            if condition():
+                return
+        assert time.monotonic() < limit, "it did not come"
+        time.sleep(0.05)
