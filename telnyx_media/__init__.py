@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from telnyx_media.errors import ProtocolError as ProtocolError
     from telnyx_media.errors import ServiceError as ServiceError
     from telnyx_media.errors import SessionEnded as SessionEnded
+    from telnyx_media.errors import SpeechCutShort as SpeechCutShort
     from telnyx_media.errors import TelnyxMediaError as TelnyxMediaError
     from telnyx_media.errors import UnsupportedCodec as UnsupportedCodec
     from telnyx_media.frames import Clear as Clear
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
     from telnyx_media.pcm import read_wav as read_wav
     from telnyx_media.pcm import write_wav as write_wav
     from telnyx_media.reorder import ReorderBuffer as ReorderBuffer
+    from telnyx_media.rest import SpeechRest as SpeechRest
     from telnyx_media.sentences import SentenceSplitter as SentenceSplitter
+    from telnyx_media.sync.retry import RetryPolicy as RetryPolicy
+    from telnyx_media.sync.speechcache import SpeechCache as SpeechCache
     from telnyx_media.sync.stt import SpeechToText as SpeechToText
     from telnyx_media.sync.sttsession import SttSession as SttSession
     from telnyx_media.sync.tts import TextToSpeech as TextToSpeech
@@ -63,6 +67,9 @@ _MODULES = {
     "telnyx_media.transcripts": ("Transcript",),
     "telnyx_media.sync.tts": ("TextToSpeech",),
     "telnyx_media.sync.ttssession": ("TtsSession", "SpeechAudio"),
+    "telnyx_media.sync.retry": ("RetryPolicy",),
+    "telnyx_media.sync.speechcache": ("SpeechCache",),
+    "telnyx_media.rest": ("SpeechRest",),
     "telnyx_media.errors": (
         "TelnyxMediaError",
         "ConfigurationError",
@@ -71,6 +78,7 @@ _MODULES = {
         "AuthenticationError",
         "ConnectionLost",
         "DeadlineExceeded",
+        "SpeechCutShort",
         "ProtocolError",
         "FrameError",
         "SessionEnded",
