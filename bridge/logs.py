@@ -40,6 +40,9 @@ else:
 # instead of starting the worker again and again.
 LOAD_ERROR = 4
 
+# Libraries that tell of themselves at info what nobody on call wants to know.
+QUIET = ("alembic", "boto3", "botocore", "s3transfer")
+
 # The loggers that follow LOG_LEVEL down to debug.
 OURS = ("bridge", "telnyx_media")
 
@@ -153,6 +156,8 @@ def set_up(settings: Settings, *, stream: IO[str] | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(max(level, logging.INFO))
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     # The agent's own package is the developer's, and follows LOG_LEVEL as well.
     for name in (*OURS, settings.agent.partition(":")[0].partition(".")[0]):
         logging.getLogger(name).setLevel(level)
