@@ -26,9 +26,11 @@ from telnyx_media.errors import TelnyxMediaError
 # Name of the command: what it does, in one line.  The module is bridge.commands.<name>.
 COMMANDS = {
     "calls": "List the calls that were held, or show one.",
+    "call": "Call somebody and have an agent talk to them.",
     "db": "Look after the database of call records.",
     "demo": "Hold a whole phone call on this machine, no account needed.",
     "doctor": "Check everything that can be wrong, and say what to do.",
+    "new": "Write a small project: an agent, its test, what a deployment needs.",
     "serve": "Run the app on this machine.",
     "setup": "Make the Call Control application and attach a number.",
     "simulate": "Call the configured agent with an audio file as the caller.",

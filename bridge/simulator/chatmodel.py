@@ -72,7 +72,7 @@ def rules(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, An
             break
         results.insert(0, _text(message))
     if results:
-        return ChatReply(f"I got this: {'; '.join(results)}. Anything else?")
+        return ChatReply(f"I got this: {'; '.join(results).rstrip('.')}. Anything else?")
     said = next((_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
     if not said:
         return ChatReply("Hello! What can I do for you?")
