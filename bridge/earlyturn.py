@@ -2,8 +2,8 @@
 
 A reply takes time to think of, and the silence that tells the end of a turn takes time too.  Both
 can pass at once: the agent gets the turn as soon as its end is expected, and its reply is held back
-until the end is certain.  If the caller goes on instead, the reply is dropped unheard, and the agent
-gets the whole turn later, as if nothing had been.
+until the end is certain.  If the caller goes on instead, the reply is dropped unheard, and later
+the agent gets the whole turn, as if nothing had been.
 
 Pure.  Guarded by the conversation's lock.
 

@@ -236,7 +236,7 @@ class Settings(BaseSettings):
     backchannels: Annotated[tuple[str, ...], BeforeValidator(values.words)] = Field(
         (),
         alias="BRIDGE_BACKCHANNELS",
-        description="words, after commas, that do not interrupt, beside those known of the language",
+        description="words, after commas, that never interrupt, beside those of the language",
     )
     echo_margin_db: float = Field(
         12.0,

@@ -98,15 +98,20 @@ class TurnTaking:
         self._quiet_from: float | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> TurnTaking:
-        """Make one by the environment's settings."""
+    def from_settings(cls, settings: Settings, *, detector: bool = False) -> TurnTaking:
+        """Make one by the environment's settings.
+
+        Args:
+            settings: the environment.
+            detector: whether a detector judges the pauses.
+        """
         return cls(
             TurnSettings(
                 language=settings.language,
                 endpoint=settings.endpoint_ms / 1000,
                 endpointing=settings.endpointing,
                 expect=EXPECT if settings.eager_turns else None,
-                detector=settings.turn_detector is not None,
+                detector=detector,
                 barge_in=settings.barge_in,
                 min_speech=settings.min_speech_ms / 1000,
                 min_words=settings.min_words,
@@ -171,7 +176,7 @@ class TurnTaking:
             final=transcript.is_final,
             ends=transcript.ends_utterance,
         )
-        if changed or transcript.resumed:
+        if transcript.resumed or (changed and not self._as_expected(self._utterance.text)):
             self._revoke()
         if transcript.eager and self._settings.expect is not None:
             self._expect()
@@ -411,6 +416,10 @@ class TurnTaking:
         """Take in the detector's answer; one that comes when the caller has gone on is ignored."""
         self._utterance.judged(asked, verdict, now)
 
+    def _as_expected(self, text: str) -> bool:
+        # A final brings capitals and stops that change nothing.
+        return self._expected is not None and words(self._expected.text) == words(text)
+
     def _expected_at(self) -> float | None:
         if self._expected is not None or self._watch.agent_speaking:
             return None
@@ -431,8 +440,7 @@ class TurnTaking:
             self._backchannel, self._backchannel_at = turn, now
             self._revoke()
             return
-        # A final brings capitals and stops that change nothing.
-        if self._expected is not None and words(self._expected.text) != words(turn.text):
+        if not self._as_expected(turn.text):
             self._revoke()
         self._expected = None
         self._quiet_from = now

@@ -36,6 +36,7 @@ class Said:
         confidence: 0 to 1.
         speech_final: whether silence has ended the speech.
         utterance_end: whether it marks a long silence after the speech.
+        event: of flux: ``EagerEndOfTurn``, ``TurnResumed`` or ``EndOfTurn``.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Said:
     confidence: float = 0.0
     speech_final: bool = False
     utterance_end: bool = False
+    event: str = ""
 
 
 @dataclass(frozen=True)

@@ -308,6 +308,8 @@ class _Session:
                 if said.speech_final and self._request.endpointing:
                     message["speech_final"] = True
                 message["confidence"] = said.confidence if engine.confident else None
+            if said.event:
+                message["event"] = said.event
             self._send(message)
             if said.text and said.is_final:
                 self._record.finals += 1
