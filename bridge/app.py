@@ -20,6 +20,7 @@ from bridge.callcontrol import CallControl
 from bridge.errors import BridgeError, SettingsError
 from bridge.observer import CallObserver
 from bridge.pacer import Pacer
+from bridge.placing import place
 from bridge.registry import MemoryRegistry, Registry
 from bridge.settings import TO_TAKE_CALLS, Settings
 from bridge.switchboard import Switchboard
@@ -195,7 +196,10 @@ def create_app(
     app.register_blueprint(webhooks.make_blueprint(receiver))
     app.register_blueprint(media.make_blueprint(bridge.switchboard))
     app.register_blueprint(_health(bridge))
-    for blueprint in bridge.books.blueprints(bridge.switchboard, bridge.control):
+    board = bridge.switchboard
+    for blueprint in bridge.books.blueprints(
+        board, bridge.control, dial=lambda body: place(board, body)
+    ):
         app.register_blueprint(blueprint)
     return app
 

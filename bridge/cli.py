@@ -25,6 +25,7 @@ from telnyx_media.errors import TelnyxMediaError
 
 # Name of the command: what it does, in one line.  The module is bridge.commands.<name>.
 COMMANDS = {
+    "call": "Call somebody and have an agent talk to them.",
     "calls": "List the calls that were held, or show one.",
     "call": "Call somebody and have an agent talk to them.",
     "db": "Look after the database of call records.",

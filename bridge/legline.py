@@ -258,7 +258,7 @@ class LegLine:
 
     def leave(self) -> None:
         """Hang up; see :meth:`bridge.call.Call.hangup`."""
-        self._leg.end("agent")
+        self._leg.end_by_agent("agent")
 
     def limit(self, seconds: float, words: str | None) -> None:
         """Limit the length of the call; see :meth:`bridge.call.Call.limit`."""

@@ -77,6 +77,9 @@ class Owner(OtherLeg, Protocol):
     def info(self) -> CallInfo:
         """Its facts."""
 
+    def end_by_agent(self, reason: str) -> bool:
+        """End it because the agent wants to; returns at once."""
+
     def pass_on(self, begun: bool) -> None:
         """Take its media stream's end for nothing, as long as it is being passed on."""
 

@@ -244,7 +244,7 @@ class CallWorker:
             self._make_line(),
             self._speaker,
             self._report,
-            self.end,
+            self.end_by_agent,
             resumption=self._resumption() if self.talking else None,
         )
         # Guards everything below; leg-main waits on it.
@@ -254,6 +254,7 @@ class CallWorker:
         self._answered = False
         self._handing_over = False
         self._passing_on = False
+        self._taking_leave = False
         self._stream_failures = 0
         self._streams = Streams()
         self._followers: list[Callable[[], object]] = []
@@ -319,6 +320,10 @@ class CallWorker:
             tell()
         return True
 
+    def end_by_agent(self, reason: str) -> bool:
+        """End the leg for its agent, unless the last words are being said already."""
+        return not self._taking_leave and self.end(reason)
+
     def when_over(self, tell: Callable[[], object]) -> None:
         """Call ``tell``, which must not block, when the leg ends; at once if it has."""
         with self._life:
@@ -327,6 +332,11 @@ class CallWorker:
                 self._followers.append(tell)
         if over:
             tell()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the leg is known to have been answered."""
+        return self._answered
 
     @property
     def is_over(self) -> bool:
@@ -527,6 +537,7 @@ class CallWorker:
 
     def _take_leave(self) -> None:
         """Say the last words of a call that has lasted too long."""
+        self._taking_leave = True
         self.conversation.take_leave()
         self.log.info("call has lasted too long")
         try:

@@ -209,6 +209,8 @@ def phone_line(
             **simulator.environ,
             "PUBLIC_URL": server.url,
             "BRIDGE_HOME": f"{folder}/home",
+            "BRIDGE_FROM_NUMBER": simulator.number,
+            "BRIDGE_CONNECTION_ID": simulator.connection_id,
             **variables,
         }
         server.app = create_app(Settings.from_environ(environ), agent=agent, observers=[watcher])
