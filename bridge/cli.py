@@ -25,13 +25,12 @@ from telnyx_media.errors import TelnyxMediaError
 
 # Name of the command: what it does, in one line.  The module is bridge.commands.<name>.
 COMMANDS = {
-    "call": "Call somebody and have an agent talk to them.",
     "calls": "List the calls that were held, or show one.",
     "call": "Call somebody and have an agent talk to them.",
     "db": "Look after the database of call records.",
     "demo": "Hold a whole phone call on this machine, no account needed.",
     "doctor": "Check everything that can be wrong, and say what to do.",
-    "new": "Write a small project: an agent, its test, what a deployment needs.",
+    "new": "Write a small project that runs at once.",
     "serve": "Run the app on this machine.",
     "setup": "Make the Call Control application and attach a number.",
     "simulate": "Call the configured agent with an audio file as the caller.",
