@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
+from bridge.agents.llm.builtin import call_tools
 from bridge.agents.llm.tools import Tool, ToolArgumentError, tool, tools_of, written
-from bridge.call import Call
-from bridge.errors import AgentError
+from bridge.call import Call, CallInfo, Reply
+from bridge.errors import AgentError, BridgeError, CallEnded
 
 
 class Size(enum.Enum):
@@ -223,3 +224,73 @@ def test_two_tools_of_one_name_are_refused() -> None:
 def test_results_are_written_for_the_model(value: object, text: str) -> None:
     """Words as they are, anything else as JSON."""
     assert written(value) == text
+
+
+class WrittenCall:
+    """A call that writes down what is done to it."""
+
+    def __init__(self, direction: str = "inbound", *, reached: bool = True) -> None:
+        self.info = CallInfo(call_control_id="leg", direction=direction)  # type: ignore[arg-type]
+        self.done: list[str] = []
+        self._reached = reached
+
+    def transfer(self, to: str) -> None:
+        """Write it down."""
+        if not self._reached:
+            raise BridgeError(f"{to} is busy")
+        self.done.append(f"transfer {to}")
+
+    def send_digits(self, keys: str) -> None:
+        """Write it down."""
+        self.done.append(f"press {keys}")
+
+    def say(self, text: str) -> Reply:
+        """Write it down."""
+        self.done.append(f"say {text}")
+        return Reply(text, text)
+
+    def hangup(self) -> None:
+        """Write it down."""
+        self.done.append("hang up")
+
+
+def call_tool(call: Any, name: str, arguments: str) -> object:
+    """Let a model use a tool that acts on the call."""
+    tools = tools_of(call_tools(call, {"sales": "+12025550101", "desk": "sip:a@example.com"}))
+    assert all(found.on_agent_thread for found in tools.values())
+    return tools[name].bind(arguments, call)()
+
+
+def test_a_model_transfers_to_names_and_never_sees_a_number() -> None:
+    """Nor can it make one up; and it hears of a transfer that failed."""
+    call: Any = WrittenCall()
+    definitions = json.dumps([t.definition() for t in call_tools(call, {"sales": "+12025550101"})])
+    assert "sales" in definitions
+    assert "2025550101" not in definitions
+    with pytest.raises(CallEnded):
+        call_tool(call, "transfer", '{"to": "sales"}')
+    assert call.done == ["transfer +12025550101"]
+    with pytest.raises(ToolArgumentError):
+        call_tool(call, "transfer", '{"to": "+12025550199"}')
+    told = call_tool(WrittenCall(reached=False), "transfer", '{"to": "sales"}')
+    assert told == "nobody could be reached there; the call goes on"
+
+
+def test_a_model_hangs_up_after_its_last_words() -> None:
+    """If it has not said them already."""
+    call: Any = WrittenCall()
+    for arguments in ('{"goodbye": "Bye."}', "{}"):
+        with pytest.raises(CallEnded):
+            call_tool(call, "hang_up", arguments)
+    assert call.done == ["say Bye.", "hang up", "hang up"]
+
+
+def test_a_model_presses_keys_where_it_has_called() -> None:
+    """A menu is at the other end of outbound calls only."""
+    call: Any = WrittenCall("outbound")
+    assert call_tool(call, "send_digits", '{"digits": "1w2#"}') == "done"
+    assert call.done == ["press 1w2#"]
+    with pytest.raises(ToolArgumentError):
+        call_tool(call, "send_digits", '{"digits": "one"}')
+    inbound: Any = WrittenCall()
+    assert [t.name for t in call_tools(inbound)] == ["hang_up"]

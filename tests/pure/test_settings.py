@@ -303,3 +303,16 @@ def test_every_variable_is_described() -> None:
     descriptions = Settings.descriptions()
     assert all(len(text) > 10 for text in descriptions.values())
     assert {"TELNYX_API_KEY", "PUBLIC_URL", "BRIDGE_AGENT", "PORT"} <= set(descriptions)
+
+
+def test_transfers_are_named() -> None:
+    """A name for the model, a number for Telnyx; what is neither is told without quoting it."""
+    environ = {**ENOUGH, "BRIDGE_LLM_TRANSFERS": "Sales=+12025550101, help = sip:a@example.com,"}
+    assert Settings.from_environ(environ).llm_transfers == {
+        "sales": "+12025550101",
+        "help": "sip:a@example.com",
+    }
+    for wrong in ("sales", "=+12025550199", "sales=2025550199", "sales=+1 202"):
+        [line] = problems({**ENOUGH, "BRIDGE_LLM_TRANSFERS": wrong})
+        assert line.startswith("BRIDGE_LLM_TRANSFERS must be name=number")
+        assert "2025550199" not in line

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from bridge.agents.llm.tools import Tool, make_tool
 from bridge.call import Call
-from bridge.errors import CallEnded
+from bridge.errors import BridgeError, CallEnded
 
 __all__ = ["call_tools", "hang_up"]
 
@@ -46,10 +46,10 @@ def call_tools(call: Call, transfers: Mapping[str, str] | None = None) -> list[T
             and can't make one up.
     """
     tools = [HANG_UP]
-    if transfers and hasattr(call, "transfer"):
+    if transfers:
         tools.append(_transfer(transfers))
     # Who calls somebody may reach a menu.
-    if call.info.direction == "outbound" and hasattr(call, "send_digits"):
+    if call.info.direction == "outbound":
         tools.append(make_tool(send_digits, on_agent_thread=True))
     return tools
 
@@ -58,8 +58,13 @@ def _transfer(transfers: Mapping[str, str]) -> Tool:
     names = Literal[tuple(transfers)]  # type: ignore[valid-type]  # known at run time only
 
     def transfer(call: Call, to: Any) -> str:
-        getattr(call, "transfer")(transfers[to])  # noqa: B009 - not every version of Call has it
-        return "done"
+        try:
+            call.transfer(transfers[to])
+        except CallEnded:
+            raise
+        except BridgeError:
+            return "nobody could be reached there; the call goes on"
+        raise CallEnded("the caller talks to somebody else now")
 
     transfer.__annotations__["to"] = names
     transfer.__annotations__["call"] = Call
@@ -77,5 +82,5 @@ def send_digits(call: Call, digits: Annotated[str, Field(pattern=r"^[0-9A-D*#wW]
         call: the call.
         digits: the keys, 0-9, * and #; w waits half a second.
     """
-    getattr(call, "send_digits")(digits)  # noqa: B009 - not every version of Call has it
+    call.send_digits(digits)
     return "done"
