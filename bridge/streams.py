@@ -38,6 +38,11 @@ class Streams:
         self._since = 0.0
         self._restarts = 0
 
+    @property
+    def since(self) -> float | None:
+        """Get when the stream began that counts, if there is one."""
+        return None if self.current is None else self._since
+
     def expect(self, by: float) -> None:
         """Have a stream there by then, unless it was to be there sooner."""
         if self.current is None:

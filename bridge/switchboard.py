@@ -31,6 +31,7 @@ from bridge.inheritance import Inheritance
 from bridge.legline import Services
 from bridge.observer import Audience, CallObserver
 from bridge.outbound import DETECT, Outbound
+from bridge.overflow import Overflow, Waiting
 from bridge.pacer import Pacer
 from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry, RegistryAway
@@ -133,6 +134,7 @@ class Switchboard:
         self._recordings = _recordings(settings)
         self._screen = screen
         self._outbound = Outbound(control, self._begin_outbound)
+        self._overflow = Overflow(settings, control)
         # The first one of a process loads the model; no call is to wait for that.
         VoiceDetector()
         # Guards everything below.
@@ -174,6 +176,11 @@ class Switchboard:
         worker = self._find(payload.call_control_id) or self._find(payload.call_leg_id)
         if worker is not None:
             worker.handle(event)
+            return
+        if self._overflow.handle(event):
+            return
+        if isinstance(payload, CallHangup) and self._overflow.remove(event.call_control_id):
+            self._registry.end(event.call_control_id)
             return
         if self._outbound.take(event):
             return
@@ -265,10 +272,11 @@ class Switchboard:
             worker = self._workers.get(key)
         return worker is not None and worker.let_go()
 
-    def live(self) -> list[CallWorker]:
-        """Get the legs that are live in this process, with all that is known of them."""
+    def live(self) -> list[CallWorker | Waiting]:
+        """Get the legs that live in this process, those that wait included."""
         with self._lock:
-            return list(self._workers.values())
+            workers = list(self._workers.values())
+        return [*workers, *self._overflow.waiting()]
 
     def dial(
         self,
@@ -401,12 +409,42 @@ class Switchboard:
     def _refuse(self, info: CallInfo, why: str) -> None:
         if self._registry.has_ended(info.call_control_id):
             return
+        if not self._draining and self._overflow.queues and self._enter_queue(info):
+            return
         logger.warning("refused a call: %s", why)
         Audience(self._observers, logger).tell(lambda observer: observer.on_refuse(info, why))
+        self._overflow.refuse(info)
+
+    def _enter_queue(self, info: CallInfo) -> bool:
         try:
-            self._control.reject(info.call_control_id, "USER_BUSY")
-        except CommandError as error:
-            logger.warning("could not refuse a call: %s", error)
+            entered = self._registry.begin(info)
+        except RegistryAway:
+            return False
+        if entered:
+            logger.info("had a call wait: all lines are busy")
+            self._overflow.queue(info)
+        return True
+
+    def _admit(self) -> None:
+        """Have those who wait talk to an agent, as far as there is room."""
+        while True:
+            with self._lock:
+                full = len(self._workers) + self._entering >= self._settings.max_calls
+            waiting = None if full or self._draining else self._overflow.next()
+            if waiting is None:
+                return
+            self._overflow.stop_music(waiting)
+            self.take_over(Inheritance(waiting.info, age=waiting.age))
+
+    def _dismiss(self) -> None:
+        """Hang up on those who wait."""
+        for waiting in self._overflow.waiting():
+            key = waiting.info.call_control_id
+            if self._overflow.remove(key) is not None and self._registry.end(key):
+                try:
+                    self._control.hangup(key)
+                except CommandError as error:
+                    logger.warning("could not hang up: %s", error)
 
     def _find(self, key: str) -> CallWorker | None:
         """Get a leg by either of its ids, also one whose threads have not ended yet."""
@@ -491,6 +529,7 @@ class Switchboard:
         with self._lock:
             self._leaving.discard(worker)
             self._changed.notify_all()
+        self._admit()
 
     def legs(self) -> list[CallInfo]:
         """Get the legs that are live in this process."""
@@ -540,10 +579,12 @@ class Switchboard:
             self._draining = True
             self._changed.wait_for(self._nobody, deadline.remaining())
             left = list(self._workers.values())
-        if left and timeout > 0 and self._elsewhere is not None and self._elsewhere.others():
-            logger.info("handing over %d calls that went on for too long", len(left))
+        some = left or self._overflow.waiting()
+        if some and timeout > 0 and self._elsewhere is not None and self._elsewhere.others():
+            logger.info("handing over %d calls that went on for too long", len(some))
             stop_accepting()
             left = self._hand_over(left)
+        self._dismiss()
         if left:
             logger.info("hung up %d calls that went on for too long", len(left))
         for worker in left:
@@ -557,6 +598,9 @@ class Switchboard:
             self._handing_over = True
         if self._elsewhere is not None:
             self._elsewhere.shut()
+        while (waiting := self._overflow.next()) is not None:
+            self._overflow.stop_music(waiting)
+            workers.append(self.take_over(Inheritance(waiting.info, age=waiting.age)))
         for worker in workers:
             worker.hand_over()
         with self._lock:

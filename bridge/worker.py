@@ -32,6 +32,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from bridge.agentrun import AgentRun
+from bridge.arrivals import KeyArrivals
 from bridge.call import Agent, Call, CallInfo, Remark
 from bridge.callcontrol import (
     CallControl,
@@ -42,7 +43,7 @@ from bridge.callcontrol import (
 )
 from bridge.conversation import Conversation
 from bridge.errors import BridgeError, CallEnded, CommandError
-from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event, MachineDetection
+from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event, MachineDetection, Streaming
 from bridge.failures import where
 from bridge.hearing import Hearing
 from bridge.inheritance import Inheritance
@@ -192,7 +193,9 @@ class CallWorker:
         self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
         self._settings = settings
         self._control = control
-        self._stream_url = stream_url
+        self._make_stream_url = stream_url
+        self._asked_url = ""
+        self._keys = KeyArrivals()
         self._on_ended = on_ended
         self._on_gone = on_gone
         self._on_departed = on_departed
@@ -440,9 +443,15 @@ class CallWorker:
                 self._life.notify_all()
         elif isinstance(payload, DtmfReceived):
             # The stream brings the same key, when there is one; both would make it two.
-            if self._streams.current is None:
+            with self._life:
+                news = self._keys.by_webhook(payload.digit, time.monotonic(), self._streams.since)
+            if news:
                 self.conversation.hear_digit(payload.digit)
-        elif event.event_type in ("streaming.failed", "streaming.stopped"):
+        elif isinstance(payload, Streaming) and event.event_type != "streaming.started":
+            url = payload.stream_url or payload.stream_params.stream_url
+            if url and self._asked_url and url != self._asked_url:
+                # What became of an earlier stream is no news.
+                return
             with self._life:
                 self._stream_failures += 1
                 self._streams.hurry(time.monotonic())
@@ -457,7 +466,7 @@ class CallWorker:
     # -- leg-main ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if self._inheritance is None:
+        if not self.talking:
             self._report.began()
         else:
             self._report.arrived()
@@ -582,6 +591,10 @@ class CallWorker:
     def _expect_stream(self, wait: float) -> None:
         with self._life:
             self._streams.expect(time.monotonic() + wait)
+
+    def _stream_url(self) -> str:
+        self._asked_url = self._make_stream_url()
+        return self._asked_url
 
     def _start_stream(self) -> None:
         self._expect_stream(COMMAND_WAIT)
@@ -775,7 +788,10 @@ class CallWorker:
 
     def stream_digit(self, digit: str) -> None:
         """Take in a key that the caller pressed."""
-        self.conversation.hear_digit(digit)
+        with self._life:
+            news = self._keys.by_stream(digit, time.monotonic())
+        if news:
+            self.conversation.hear_digit(digit)
 
     def stream_stopped(self, stream: MediaStream) -> None:
         """Telnyx ended the stream: the caller has hung up, as the webhook will say too."""

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 BEAT = 0.5
 
 # Seconds without one after which a process that nobody can speak to is dead.
-SILENT = 1.2
+SILENT = 0.8
 
 # Seconds without one after which it is dead though a connection of it seems to be open: its machine
 # may have vanished.  A process that stood still for so long has lost its calls' audio anyway.

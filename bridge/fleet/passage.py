@@ -13,8 +13,10 @@ Threads: ``passage``, one per process, takes connections in; each gets a thread 
 Rules of this module:
 
 1. Only processes of the same user are listened to.
-2. A connection is with one process at any time: the one that gave it away holds a dead one in its
-   place, so that its web server may shut down and close what it likes.
+2. A connection is served by one process: who has given it away serves it again only when the other
+   one has died over it.  A process that takes too long to answer loses the connection for both.
+3. Who gave it away holds a dead one in its place, so that its web server may shut down and close
+   what it likes.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ __all__ = ["Passage", "Serve", "pass_on"]
 
 logger = logging.getLogger(__name__)
 
-# Seconds that the other process may take to accept a connection.
+# Seconds that the other process may take to accept a connection, and to say that it has it.
 PATIENCE = 0.5
+TAKING = 5.0
 
 # Bytes of a request's headers; web servers allow as much at most.
 REQUEST_LIMIT = 64 * 1024
@@ -124,11 +127,12 @@ class Passage:
             try:
                 request = json.loads(text)
                 token = str(request.pop("token"))
+                # First the answer: if nobody waits for it any more, the connection is given up.
+                peer.send(_TAKEN)
                 self._group.spawn("media", self._serve_one, token, request, sock)
-            except (ValueError, KeyError, RuntimeError):
+            except (OSError, ValueError, KeyError, RuntimeError):
                 sock.close()
                 raise
-            peer.send(_TAKEN)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             logger.warning("could not take a connection in: %s", type(error).__name__)
 
@@ -160,9 +164,16 @@ def pass_on(process: str, token: str, environ: Mapping[str, Any]) -> bool:
             peer.settimeout(PATIENCE)
             peer.connect(_address(process))
             socket.send_fds(peer, [message], [sock.fileno()])
-            taken = peer.recv(1) == _TAKEN
         except OSError:
             return False
+        peer.settimeout(TAKING)
+        try:
+            taken = peer.recv(1) == _TAKEN
+        except TimeoutError:
+            # It may take it yet: nobody else must.
+            taken = True
+        except OSError:
+            taken = False
     if taken:
         _replace(sock)
     return taken
