@@ -35,7 +35,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bridge.bearer import bears
 from bridge.callcontrol import CallControl, is_call_ended
-from bridge.errors import BridgeError, CommandError, RecordsError, StorageError
+from bridge.errors import BridgeError, CommandError, RecordsError, SettingsError, StorageError
 from bridge.records.document import document, outline
 from bridge.records.schema import CallRecord
 from bridge.records.store import Position, RecordStore, position
@@ -116,7 +116,7 @@ def make_blueprint(
             raise ApiError(501, "not_implemented", "this version places no calls")
         try:
             return jsonify(dict(dial(body))), 201
-        except ValueError as error:
+        except (ValueError, SettingsError) as error:
             raise ApiError(400, "bad_request", str(error)) from None
 
     @api.get("/calls/<call_id>")

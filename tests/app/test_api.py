@@ -241,9 +241,14 @@ def test_what_cannot_be_hung_up(api: Api) -> None:
     assert error_of(api.ask("/calls/leg-2/hangup", "POST")) == (502, "telnyx_refused")
 
 
-def test_dialling_says_that_it_cannot(api: Api) -> None:
-    """Rather than nothing."""
-    assert error_of(api.ask("/calls", "POST", json={"to": "+1"})) == (501, "not_implemented")
+@pytest.mark.parametrize(
+    "body", [{}, {"to": "nobody"}, {"to": 5}, {"to": "+12025550123", "colour": "red"},
+             {"to": "+12025550123", "timeout": -1}],
+)  # fmt: skip
+def test_a_dial_that_makes_no_sense_is_refused(api: Api, body: dict[str, Any]) -> None:
+    """And Telnyx is not asked."""
+    assert error_of(api.ask("/calls", "POST", json=body)) == (400, "bad_request")
+    assert api.telnyx.requests == []
 
 
 # -- errors ---------------------------------------------------------------------------------------
