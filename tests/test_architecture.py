@@ -40,6 +40,7 @@ NETWORK = {
 PURE = {
     "bridge.agents.frontdesk",
     "bridge.agents.heard",
+    "bridge.arrivals",
     "bridge.background",
     "bridge.bargein",
     "bridge.call",
@@ -56,6 +57,7 @@ PURE = {
     "bridge.observer",
     "bridge.phrases",
     "bridge.playout",
+    "bridge.policies",
     "bridge.redaction",
     "bridge.segments",
     "bridge.settings",
@@ -74,7 +76,7 @@ LAYERS: list[set[str]] = [
      "bridge.server", "bridge.tracing", "bridge.webhooks"},
     {"bridge.placing"},
     {"bridge.switchboard"},
-    {"bridge.outbound"},
+    {"bridge.outbound", "bridge.overflow"},
     {"bridge.worker"},
     {"bridge.agentrun"},
     {"bridge.legline"},
@@ -84,15 +86,15 @@ LAYERS: list[set[str]] = [
     {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.judging", "bridge.pacer",
      "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds", "bridge.speech",
      "bridge.stream", "bridge.workpool"},
-    {"bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.storage",
+    {"bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.resumption", "bridge.storage",
      "bridge.uploads"},
     # What decides.
     {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
      "bridge.turns"},
     {"bridge.background", "bridge.bargein", "bridge.earlyturn", "bridge.echoguard", "bridge.endpointing",
-     "bridge.keypad", "bridge.phrases", "bridge.segments", "bridge.settings", "bridge.voicetrack"},
+     "bridge.arrivals", "bridge.keypad", "bridge.phrases", "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
-     "bridge.signatures", "bridge.values", "bridge.bearer"},
+     "bridge.signatures", "bridge.values", "bridge.bearer", "bridge.policies"},
     {"bridge.errors"},
 ]  # fmt: skip
 
