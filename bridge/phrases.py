@@ -32,7 +32,7 @@ class Language:
     Attributes:
         backchannels: what a listener says without wanting the floor.
         hesitations: what a phrase never ends with, whatever the recogniser's punctuation.
-        dangling: what a phrase ends with only if the recogniser saw its end.
+        dangling: what only a question ends with.
         closings: what usually is all there is to say.
         digits: names of digits, and what people say between them.
     """
@@ -53,8 +53,12 @@ LANGUAGES = {
         backchannels="uhhuh, mmhmm, mhm, mm, mmm, hm, hmm, uh, um, ah, oh, aha, yeah, yep, yup, "
         "ok, okay, right, sure, i see, got it, alright, all right, cool, great, go on",
         hesitations="um, uh, er, erm, hmm, and, or, but, because, so, if, like, the, a, an, my, "
-        "your, maybe, well, let me see, let me think, you know, i mean, i think, it is, its",
-        dangling="to, for, with, of, at, in, on, from, is, are, that, i, we, about, by, than",
+        "your, maybe, well, let me see, let me think, you know, i mean, i think, it is, its, "
+        "can you tell me, could you tell me, my name is, the name is, my number is, i was "
+        "wondering, id like, would like, going to, have to, want to, need to, whether, very",
+        dangling="to, for, with, of, at, in, on, from, is, are, that, i, we, about, by, than, was, "
+        "were, be, been, can, could, would, will, should, want, need, until, between, into, this, "
+        "these, our, their, his, her, how much, how many, which, there by",
         closings="yes, no, thanks, thank you, please, goodbye, bye, thats all, nothing else, "
         "thats right, correct, no thanks, yes please",
         digits="zero, oh, one, two, three, four, five, six, seven, eight, nine, double, triple",
@@ -162,16 +166,16 @@ def ending(text: str, language: Language) -> Ending:
     if FEWEST_DIGITS <= _digits_at_end(said, language) < ENOUGH_DIGITS:
         return Ending.NUMBER
     mark = text.rstrip(" \"')\u2019\u201d\u00bb")[-1:]
-    if mark in {"?", "!", "？", "！"}:  # noqa: RUF001 - the full-width ones of East Asia
-        return Ending.COMPLETE
-    if mark in {",", "…", "-", "–", "—", ":", ";", "、", "，"} or text.endswith("..."):  # noqa: RUF001
-        return Ending.HESITATION
-    full_stop = mark in {".", "。"}
     if _ends_with(said, language.hesitations):
         return Ending.HESITATION
-    if full_stop or _ends_with(said, language.closings):
+    if mark in {"?", "!", "？", "！"}:  # noqa: RUF001 - the full-width ones of East Asia
         return Ending.COMPLETE
-    return Ending.HESITATION if _ends_with(said, language.dangling) else Ending.PLAIN
+    if mark in {",", "…", "-", "–", "—", ":", ";", "、", "，"} or text.endswith(".."):  # noqa: RUF001
+        return Ending.HESITATION
+    if _ends_with(said, language.dangling):
+        return Ending.HESITATION
+    # A full stop says little: recognisers put one behind whatever is followed by a pause.
+    return Ending.COMPLETE if _ends_with(said, language.closings) else Ending.PLAIN
 
 
 def is_echo(text: str, said: Sequence[str], *, any_length: bool = False) -> bool:
@@ -193,7 +197,9 @@ def is_echo(text: str, said: Sequence[str], *, any_length: bool = False) -> bool
 
 
 def _ends_with(said: Sequence[str], phrases: frozenset[str]) -> bool:
-    return any(" ".join(said[-length:]) in phrases for length in (1, 2, 3) if len(said) >= length)
+    return any(
+        " ".join(said[-length:]) in phrases for length in (1, 2, 3, 4) if len(said) >= length
+    )
 
 
 def _digits_at_end(said: Sequence[str], language: Language) -> int:

@@ -79,7 +79,10 @@ def test_language_is_found_by_its_tag(tag: str) -> None:
     ("text", "expected"),
     [
         ("I would like a table for four", Ending.PLAIN),
-        ("I would like a table for four.", Ending.COMPLETE),
+        ("I would like a table for four.", Ending.PLAIN),
+        ("I would like a table for.", Ending.HESITATION),
+        ("I would like a table, sir..", Ending.HESITATION),
+        ("Can you tell me?", Ending.HESITATION),
         ("Is that what it is for?", Ending.COMPLETE),
         ("yes please", Ending.COMPLETE),
         ("I would like to", Ending.HESITATION),
