@@ -295,7 +295,9 @@ def test_a_colleague_who_declines_is_let_go() -> None:
 def test_a_colleague_who_hangs_up_brings_the_caller_back() -> None:
     """Nobody is connected with nobody."""
     with phone_line(consult.answer) as phone:
-        phone.simulator.add_callee(DESK, Callee(script=[{"wait": 0.5}, {"hangup": True}]))
+        phone.simulator.add_callee(
+            DESK, Callee(script=[{"hangup": True, "when": {"agent_speaking": 0.2}}])
+        )
         phone.call().wait(LONG)
         phone.seen.wait_for(lambda: len(phone.seen.summaries) == 2)
         assert texts(phone)[-1] == "They are busy. May I help?"
