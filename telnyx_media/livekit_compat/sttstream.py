@@ -96,7 +96,8 @@ class SpeechStream(stt.SpeechStream):
         self._waiting = False
         self._finishing = False
         self._unanswered = False
-        self._heard_anything = False
+        # Whether the latest words will not change any more.
+        self._settled = False
         self._failures = 0
         self._engines_left = len(settings.fallbacks)
         self._next_engine = False
@@ -224,7 +225,7 @@ class SpeechStream(stt.SpeechStream):
     def _take(self, item: _Item) -> bool:
         # Gets whether the stream is over; raises what ends the attempt.
         if isinstance(item, Transcript):
-            self._heard_anything = True
+            self._settled = item.is_final
             self._failures = 0
             self._emit(self._utterances.take(item))
             if item.is_final:
@@ -255,7 +256,7 @@ class SpeechStream(stt.SpeechStream):
 
     def _finished(self, item: _Finished) -> bool:
         if not item.answered:
-            if not self._heard_anything:
+            if not self._settled:
                 # The next attempt asks for the same speech on a new connection.
                 self._unanswered = True
                 self._finishing = False

@@ -72,6 +72,9 @@ class Utterances:
             kind = SpeechEventType.INTERIM_TRANSCRIPT
             if transcript.is_final:
                 kind = SpeechEventType.FINAL_TRANSCRIPT
+            elif transcript.eager:
+                # A reply may be prepared; an interim that follows takes it back.
+                kind = SpeechEventType.PREFLIGHT_TRANSCRIPT
             events.append(self._event(kind, transcript))
         if self.speaking and (
             transcript.ends_utterance or (transcript.is_final and not self._marks)

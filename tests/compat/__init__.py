@@ -1,0 +1,1 @@
+"""The LiveKit plugin, where LiveKit is installed: ``make test-livekit``."""
