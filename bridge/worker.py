@@ -32,7 +32,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from bridge.agentrun import AgentRun
-from bridge.arrivals import KeyArrivals
+from bridge.arrivals import APART, KeyArrivals
 from bridge.call import Agent, Call, CallInfo, Remark
 from bridge.callcontrol import (
     CallControl,
@@ -443,8 +443,13 @@ class CallWorker:
                 self._life.notify_all()
         elif isinstance(payload, DtmfReceived):
             # The stream brings the same key, when there is one; both would make it two.
+            now = time.monotonic()
             with self._life:
-                news = self._keys.by_webhook(payload.digit, time.monotonic(), self._streams.since)
+                since = self._streams.since
+                if self._handing_over and since is not None:
+                    # Telnyx may have let go of this stream, and not have begun the other one.
+                    since = max(since, now - APART)
+                news = self._keys.by_webhook(payload.digit, now, since)
             if news:
                 self.conversation.hear_digit(payload.digit)
         elif isinstance(payload, Streaming) and event.event_type != "streaming.started":

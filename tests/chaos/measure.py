@@ -15,7 +15,6 @@ from typing import Any
 
 from bridge.simulator import SimulatedCall
 from telnyx_media.pcm import rms
-from tests.chaos.agent import COUNT
 from tests.chaos.speech import understand
 
 # Seconds of audio looked at for whether there is sound in it.
@@ -49,7 +48,11 @@ class Outcome:
 
 
 def measure(
-    call: SimulatedCall, notes: Sequence[dict[str, Any]], keys: str, killed: Mapping[int, float]
+    call: SimulatedCall,
+    notes: Sequence[dict[str, Any]],
+    keys: str,
+    killed: Mapping[int, float],
+    count: int,
 ) -> Outcome:
     """Measure one call.
 
@@ -58,6 +61,7 @@ def measure(
         notes: what the agents wrote down about it.
         keys: what the caller pressed.
         killed: when processes were killed, by process.
+        count: to what the agent counts.
     """
     pcm, rate = call.heard, call.sample_rate
     understood = set(understand(pcm, rate))
@@ -67,7 +71,7 @@ def measure(
     return Outcome(
         ended=bool(last) and last is not None and last["what"] == "complete" and call.ended,
         silence=silence,
-        unheard=sum(number not in understood for number in range(1, COUNT + 1)),
+        unheard=sum(number not in understood for number in range(1, count + 1)),
         unknown=_missing(keys, known),
         duplicates=_overlap(notes, killed),
         agents=sum(note["what"] == "begun" for note in notes),

@@ -18,6 +18,7 @@ from bridge.simulator import SimulatedCall, Simulator
 from bridge.simulator.listeners import BurstListener
 from bridge.simulator.synthesis import SynthesisService
 from bridge.simulator.transcription import TranscriptionService
+from tests.chaos.agent import COUNT
 from tests.chaos.measure import Outcome, measure, read_notes
 from tests.chaos.server import Fleet
 from tests.chaos.speech import CountingSpeaker
@@ -59,15 +60,22 @@ class Scene:
         self.calls: list[SimulatedCall] = []
         self._notes = notes
         self._killed: dict[int, float] = {}
+        self._keys = KEYS
         self._random = random.Random(7)
 
-    def place(self, count: int) -> None:
-        """Place calls, a few per second, and wait until each is spoken to."""
-        keys: list[dict[str, object]] = [{"wait": 1.0}]
-        for key in KEYS:
-            keys += [{"dtmf": key}, {"wait": 1.6}]
+    def place(self, count: int, keys: str = KEYS) -> None:
+        """Place calls, a few per second, and wait until each is spoken to.
+
+        Args:
+            count: how many.
+            keys: what each caller presses, one key every two seconds.
+        """
+        self._keys = keys
+        steps: list[dict[str, object]] = [{"wait": 1.0}]
+        for key in keys:
+            steps += [{"dtmf": key}, {"wait": 1.6}]
         for _ in range(count):
-            self.calls.append(self.simulator.place_call(caller=keys))
+            self.calls.append(self.simulator.place_call(caller=steps))
             time.sleep(0.2)
         for call in self.calls:
             call.wait_for(lambda c: c.media or c.ended, 30)
@@ -89,8 +97,18 @@ class Scene:
             if self._random.random() < share:
                 call.cut_media()
 
-    def finish(self) -> list[Outcome]:
-        """Wait for the end of all calls, and measure them."""
+    def wait_accepting(self) -> None:
+        """Wait until every worker takes calls, as far as asking often can tell."""
+        answers = 0
+        while answers < 10:
+            answers = answers + 1 if self.fleet.is_ready() else 0
+
+    def finish(self, count: int = COUNT) -> list[Outcome]:
+        """Wait for the end of all calls, and measure them.
+
+        Args:
+            count: to what the agents count, ``CHAOS_COUNT``.
+        """
         limit = time.monotonic() + LIMIT
         for call in self.calls:
             try:
@@ -99,7 +117,10 @@ class Scene:
                 call.hang_up()
         time.sleep(0.5)
         notes = read_notes(self._notes)
-        return [measure(call, notes.get(call.id, []), KEYS, self._killed) for call in self.calls]
+        return [
+            measure(call, notes.get(call.id, []), self._keys, self._killed, count)
+            for call in self.calls
+        ]
 
 
 @contextmanager
