@@ -30,6 +30,7 @@ COMMANDS = {
     "db": "Look after the database of call records.",
     "demo": "Hold a whole phone call on this machine, no account needed.",
     "doctor": "Check everything that can be wrong, and say what to do.",
+    "loadtest": "Measure how many calls at once the agent holds on this machine.",
     "new": "Write a small project that runs at once.",
     "serve": "Run the app on this machine.",
     "setup": "Make the Call Control application and attach a number.",

@@ -100,8 +100,11 @@ LAYERS: list[set[str]] = [
 
 # What stands beside, and who may import it.
 BESIDE = {
-    "bridge.simulator": ("bridge.simulator", "bridge.commands", "bridge.demo"),
-    "bridge.demo": ("bridge.demo", "bridge.commands"),
+    "bridge.simulator": (
+        "bridge.simulator", "bridge.commands", "bridge.demo", "bridge.loadtest",
+    ),
+    "bridge.demo": ("bridge.demo", "bridge.commands", "bridge.loadtest"),
+    "bridge.loadtest": ("bridge.loadtest", "bridge.commands"),
     "bridge.doctor": ("bridge.doctor", "bridge.commands"),
     "bridge.account": ("bridge.doctor", "bridge.commands"),
     "bridge.commands": ("bridge.commands",),

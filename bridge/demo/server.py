@@ -80,6 +80,11 @@ class AppServer:
         self._socket.close()
         self._wait_until_ready()
 
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it runs; gunicorn's worker is a child of it."""
+        return None if self._process is None else self._process.pid
+
     def _wait_until_ready(self) -> None:
         session = requests.Session()
         session.trust_env = False
