@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format interop dev serve lock clean
+.PHONY: help demo conversation test test-all check format interop dev serve lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: $(READY) ## format, lint, types, architecture
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(RUN) pytest -q tests/test_architecture.py
+
+conversation: $(READY) ## hold calls with real audio and print how they felt (ARGS="--short --peer")
+	$(RUN) conversation $(ARGS)
 
 format: $(READY) ## put the code in the project's format
 	$(RUN) ruff format .

@@ -12,7 +12,7 @@ import click
 
 from bridge.errors import BridgeError
 from bridge.simulator.audio import resample
-from conversation import table
+from conversation import heard, table
 from conversation.agents import ANSWER, GREETING, TALK
 from conversation.calls import make_plans
 from conversation.clips import Wardrobe
@@ -58,9 +58,12 @@ def main(short: bool, peer: bool, only: str, out: Path, variables: tuple[str, ..
     except BridgeError as error:
         raise click.ClickException(str(error)) from None
     agents = [line.name for line in lines]
+    errors = [] if only else heard.measure(out, 1 if short else 3)
     text = table.markdown(table.rows(outcomes, agents))
     click.echo(text)
     (out / "table.md").write_text(text + "\n")
+    if errors:
+        click.echo(table.heard_line(errors))
     for outcome in outcomes:
         if not outcome.finding.good:
             finding = outcome.finding

@@ -6,6 +6,8 @@ break in on.  All others get a word: somebody to be understood by.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,3 +38,22 @@ def answer(call: Call) -> None:
     call.say(first)
     for _ in call.turns():
         call.say(then)
+
+
+# Where "recite" writes how many characters were heard of each reply.
+HEARD_FILE = "CONVERSATION_HEARD_FILE"
+
+# Every character of it is a word of its own, so that what was heard is known to the character.
+RECITAL = "一二三四五六七八九十" * 20
+
+
+def recite(call: Call) -> None:
+    """Say something long again and again, and write down how much of it was heard."""
+    path = Path(os.environ[HEARD_FILE])
+    while True:
+        reply = call.say(RECITAL)
+        with path.open("a") as file:
+            if reply.interrupted:
+                times = f"{reply.started_at} {reply.ended_at}"
+                file.write(f"{call.info.call_control_id} {len(reply.heard)} {times}\n")
+        call.listen()

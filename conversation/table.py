@@ -99,3 +99,13 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
         cells = [f"**{row[0]}**", *[""] * (len(head) - 1)] if len(row) == 1 else list(row)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def heard_line(errors: Sequence[float]) -> str:
+    """Say how far what the agent is told was heard is from what was."""
+    sizes = sorted(abs(error) for error in errors)
+    within = sum(size < 0.1 for size in sizes)
+    return (
+        f"what was heard, told against played, wanted within 100 ms: "
+        f"{within} of {len(sizes)}; {spread(sizes)}"
+    )

@@ -121,8 +121,9 @@ class Line:
             if next_event <= now:
                 now, _, event = heapq.heappop(self._events)
                 event(now)
-            for decision in self.turns.poll(now):
-                self.decided.append((now, decision))
+            decided = self.turns.poll(now)
+            self.decided += [(now, decision) for decision in decided]
+            for decision in decided:
                 if isinstance(decision, DetectorAsked) and self._detector is not None:
                     verdict = self._detector(decision.text)
                     self.turns.judged(decision, verdict, now)
