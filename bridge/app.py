@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response
 
-from bridge import logs, media, webhooks
+from bridge import dashboard, logs, media, webhooks
 from bridge.agents import load_agent
 from bridge.books import Books
 from bridge.call import Call
@@ -201,6 +201,18 @@ def create_app(
         board, bridge.control, dial=lambda body: place(board, body)
     ):
         app.register_blueprint(blueprint)
+    pages = dashboard.make_blueprint(
+        dashboard.Dashboard(
+            settings,
+            bridge.books.store,
+            bridge.switchboard,
+            bridge.control,
+            bridge.books.metrics,
+            bridge.books.storage,
+        )
+    )
+    if pages is not None:
+        app.register_blueprint(pages)
     return app
 
 

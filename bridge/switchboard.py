@@ -89,6 +89,9 @@ class Elsewhere(Protocol):
     def hang_up(self, key: str) -> bool:
         """End a leg that lives elsewhere."""
 
+    def transfer(self, key: str, to: str) -> bool:
+        """Put the caller of a leg that lives elsewhere through; whether there was one."""
+
 
 class Switchboard:
     """The legs of this process."""
@@ -560,6 +563,22 @@ class Switchboard:
         if worker is None and self._elsewhere is not None:
             return self._elsewhere.hang_up(key)
         return worker is not None and worker.end(reason)
+
+    def transfer(self, key: str, to: str) -> bool:
+        """Put a leg's caller through to somebody while its agent talks on; returns at once.
+
+        Args:
+            key: ``call_control_id`` or ``call_leg_id``.
+            to: E.164 number or SIP URI.
+
+        Returns:
+            Whether there was such a leg.
+        """
+        worker = self._find(key)
+        if worker is None:
+            return self._elsewhere is not None and self._elsewhere.transfer(key, to)
+        worker.transfer(to)
+        return True
 
     # -- ending -----------------------------------------------------------------------------------
 

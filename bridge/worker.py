@@ -53,7 +53,7 @@ from bridge.legreport import LegReport
 from bridge.logs import LegLogger, leg_logger
 from bridge.observer import CallObserver, CallSummary, Recording
 from bridge.pacer import Pacer
-from bridge.people import ANSWERERS, Guest, OtherLeg
+from bridge.people import ANSWERERS, Guest, OtherLeg, People
 from bridge.playout import Playout
 from bridge.recorder import CallRecorder, RecordingWriter
 from bridge.recordtap import RecordTap
@@ -90,6 +90,9 @@ PASSED_ON = frozenset({"transferred", "referred", "connected"})
 
 # Seconds from the media stream's `stop` to the `call.hangup` that belongs to it; then we hang up.
 HANGUP_WAIT = 2.0
+
+# Seconds that a phone rings to which somebody in the dashboard transfers a call.
+TRANSFER_RING = 30.0
 
 # Seconds for everything of a leg to end.
 JOIN = 5.0
@@ -391,6 +394,25 @@ class CallWorker:
         return leg
 
     # -- any thread, again ------------------------------------------------------------------------
+
+    def transfer(self, to: str) -> None:
+        """Put the caller through while the agent talks on; returns at once.
+
+        What comes of it is logged; if nobody answers, the call goes on here.
+
+        Args:
+            to: E.164 number or SIP URI.
+        """
+        self._group.spawn("transfer", self._transfer, to)
+
+    def _transfer(self, to: str) -> None:
+        people = People(self, self._control, self._events)
+        try:
+            people.transfer(to, from_=None, timeout=TRANSFER_RING, fields={})
+        except CallEnded:
+            return
+        except BridgeError as error:
+            self.log.warning("could not transfer a call: %s", error)
 
     def let_go(self) -> bool:
         """Leave the leg to another process, which has it already; the call goes on."""

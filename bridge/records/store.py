@@ -154,6 +154,25 @@ class RecordStore:
             self._make_call(session, call_id)
             self._insert(session, detail, {**fields, "call_id": _id(call_id)})
 
+    def save_remark(self, call_id: str, **fields: object) -> None:
+        """Write a remark, or change these fields of it: a reply grows while it is said.
+
+        Args:
+            call_id: the call's ``call_leg_id``.
+            **fields: columns of :class:`RemarkRecord`, its ``id`` among them.
+
+        Raises:
+            RecordsError: the database failed, or refused a value.
+        """
+        values = _fit(RemarkRecord.__table__, fields)
+        with self._write() as session:
+            self._make_call(session, call_id)
+            self._insert(session, RemarkRecord, {**values, "call_id": _id(call_id)})
+            changes = {name: value for name, value in values.items() if name != "id"}
+            # One that is complete stays as it is.
+            same = and_(RemarkRecord.id == values["id"], RemarkRecord.until.is_(None))
+            session.execute(update(RemarkRecord).where(same).values(changes))
+
     def _make_call(self, session: Session, call_id: str) -> None:
         now = datetime.fromtimestamp(time.time(), timezone.utc)
         self._insert(session, CallRecord, {"id": call_id, "began_at": now})

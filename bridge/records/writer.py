@@ -34,13 +34,13 @@ from bridge.events import CallHangup, Cost, Event
 from bridge.failures import where
 from bridge.observer import CallObserver, CallSummary, Recording, TurnLatency
 from bridge.records.deliveries import Deliveries
-from bridge.records.schema import CostRecord, EventRecord, RecordingRecord, RemarkRecord
+from bridge.records.schema import CostRecord, EventRecord, RecordingRecord
 from bridge.records.spool import Entry, Spool
 from bridge.records.store import RecordStore
 from telnyx_media.sync.threads import Deadline, ThreadGroup
 
 if TYPE_CHECKING:
-    from bridge.call import CallInfo, Reply
+    from bridge.call import CallInfo, Remark, Reply
     from bridge.turns import Turn
 
 __all__ = ["RecordWriter"]
@@ -57,8 +57,7 @@ TIDY_EVERY = 3600.0
 # say that it is over: it may have died.
 LOST_AFTER = 60.0
 
-DETAILS: dict[str, type[EventRecord | RemarkRecord | RecordingRecord | CostRecord]] = {
-    "remark": RemarkRecord,
+DETAILS: dict[str, type[EventRecord | RecordingRecord | CostRecord]] = {
     "event": EventRecord,
     "recording": RecordingRecord,
     "cost": CostRecord,
@@ -114,6 +113,10 @@ class RecordWriter(CallObserver):
         self._closed = False
         self._started = False
         self._dropped = 0
+        # The reply that each call is in the middle of: its id, and when it began.  And the text of
+        # the last one, of which a thread may still tell after it was over.
+        self._said_now: dict[str, tuple[str, datetime]] = {}
+        self._said_last: dict[str, str] = {}
         # The thread's own: whether the tables are known to be there.
         self._ready = False
 
@@ -150,10 +153,29 @@ class RecordWriter(CallObserver):
             latencies=_known(latency),
         )
 
+    def on_saying(self, info: CallInfo, remark: Remark) -> None:
+        """Write down what the agent is saying, so far as it is; it has no ``until`` yet."""
+        key = _call_id(info)
+        with self._changed:
+            if key not in self._said_now:
+                if self._said_last.get(key, "\0").startswith(remark.text):
+                    return
+                self._said_now[key] = (str(uuid.uuid4()), self._now())
+            reply_id, at = self._said_now[key]
+        self._put(
+            "remark", key, id=reply_id, speaker="agent", text=remark.text, heard=remark.heard, at=at
+        )
+
     def on_reply(self, info: CallInfo, reply: Reply, latency: TurnLatency) -> None:
         """Write down what the agent said and what was heard of it."""
-        self._put_remark(
-            info,
+        key = _call_id(info)
+        with self._changed:
+            reply_id, _ = self._said_now.pop(key, (str(uuid.uuid4()), None))
+            self._said_last[key] = reply.text
+        self._put(
+            "remark",
+            key,
+            id=reply_id,
             speaker="agent",
             text=reply.text,
             heard=reply.heard,
@@ -175,8 +197,18 @@ class RecordWriter(CallObserver):
             began_at=datetime.fromtimestamp(recording.began_at, timezone.utc),
         )
 
+    def on_depart(self, info: CallInfo) -> None:
+        """Forget what a leg was in the middle of that goes on elsewhere."""
+        self._forget(_call_id(info))
+
+    def _forget(self, key: str) -> None:
+        with self._changed:
+            self._said_now.pop(key, None)
+            self._said_last.pop(key, None)
+
     def on_end(self, info: CallInfo, summary: CallSummary) -> None:
         """Write down how a leg ended."""
+        self._forget(_call_id(info))
         counts = {
             name: round(value, 3) if isinstance(value, float) else value
             for name, value in dataclasses.asdict(summary).items()
@@ -357,6 +389,8 @@ class RecordWriter(CallObserver):
                 if self._deliveries is not None:
                     self._deliveries.want(entry.call_id, **entry.fields)
                     self._on_delivery()
+            elif entry.kind == "remark":
+                self._store.save_remark(entry.call_id, **entry.fields)
             else:
                 self._store.add(DETAILS[entry.kind], entry.call_id, **entry.fields)
         except RecordsError as error:
