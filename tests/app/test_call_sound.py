@@ -163,17 +163,42 @@ def test_a_segment_of_pydub_and_an_address_are_sounds_too(tmp_path: Path) -> Non
     assert len(served) == 1
 
 
-def test_a_caller_on_hold_hears_music_and_makes_no_turn() -> None:
-    """The example: music while waiting, nothing understood, then the answer without music."""
-    with phone_line(hold.answer, texts=["are you there"]) as phone:
-        call = phone.call({"play": phone.speech, "when": {"agent_speaking": 1.8}})
+def test_a_caller_on_hold_hears_music() -> None:
+    """The example: music while waiting, then the answer, both replies heard in full."""
+    with phone_line(hold.answer) as phone:
+        call = phone.call()
         call.wait(6 * PATIENCE)
         phone.seen.summary()
         replies = [reply for reply, _ in phone.seen.replies]
-        assert phone.seen.turns == []
+    assert len(replies) == 2
     assert [reply.text for reply in replies] == [reply.heard for reply in replies]
     end_of_first = replies[0].ended_at - call.begun_at
     assert heard_level(call, end_of_first + 0.5, end_of_first + 1.8) > -35
+
+
+def test_what_a_caller_says_on_hold_is_no_turn() -> None:
+    """Nobody listens until the wait is over; then the caller is heard again."""
+    turns: list[str] = []
+
+    def agent(call: Call) -> None:
+        call.say("Wait.")
+        call.hold()
+        while not phone.simulator.calls[0].speech or not phone.simulator.calls[0].script_done:
+            call.stay(0.05)
+        call.stay(0.5)
+        call.unhold()
+        phone.simulator.calls[0].say("I am back.")
+        turn = call.listen(timeout=10)
+        turns.append("" if turn is None else turn.text)
+
+    with phone_line(agent, texts=["I am back"]) as phone:
+        # The music begins within half a second, and counts as the agent.
+        call = phone.call({"play": phone.speech, "when": {"agent_speaking": 2.5}})
+        call.wait(6 * PATIENCE)
+        phone.seen.summary()
+        assert phone.seen.errors == []
+        assert len(phone.seen.turns) == 1
+    assert turns[0].startswith("I am back")
 
 
 def test_a_hang_up_ends_the_wait() -> None:
