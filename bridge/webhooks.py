@@ -21,8 +21,9 @@ import time
 from collections.abc import Callable
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
+from bridge.bodies import read_body
 from bridge.errors import EventError, SignatureError
 from bridge.events import (
     SIGNATURE_HEADER,
@@ -40,6 +41,9 @@ ROUTE = "/telnyx/webhook"
 
 # Bytes; the longest events, with a call's quality and all its headers, have a few thousand.
 BODY_LIMIT = 256 * 1024
+
+# Seconds for a body to come; Telnyx sends its in one piece.
+BODY_SECONDS = 5.0
 
 # Seconds after which Telnyx may bring an event again that is not taken now.
 RETRY_AFTER = 2
@@ -123,13 +127,17 @@ def make_blueprint(receiver: WebhookReceiver) -> Blueprint:
 
     @blueprint.post(ROUTE)
     def webhook() -> Response:
-        request.max_content_length = BODY_LIMIT
         headers = request.headers
         # The raw bytes, before anything parses them: they are what is signed.
-        body = request.get_data(cache=False)
+        body = read_body(request, BODY_LIMIT, BODY_SECONDS)
         return _answer(
             receiver.receive(headers.get(SIGNATURE_HEADER), headers.get(TIMESTAMP_HEADER), body)
         )
+
+    @blueprint.errorhandler(RequestTimeout)
+    def too_slow(error: RequestTimeout) -> Response:
+        logger.warning("refused a webhook: its body did not come within %g s", BODY_SECONDS)
+        return _answer(408)
 
     @blueprint.errorhandler(RequestEntityTooLarge)
     def too_large(error: RequestEntityTooLarge) -> Response:

@@ -74,7 +74,7 @@ LAYERS: list[set[str]] = [
     {"bridge.books"},
     {"bridge.api", "bridge.dashboard", "bridge.media", "bridge.metrics", "bridge.postcall",
      "bridge.server", "bridge.tracing", "bridge.webhooks"},
-    {"bridge.placing"},
+    {"bridge.gate", "bridge.placing"},
     {"bridge.switchboard"},
     {"bridge.outbound", "bridge.overflow"},
     {"bridge.worker"},
@@ -86,7 +86,7 @@ LAYERS: list[set[str]] = [
     {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.judging", "bridge.pacer",
      "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds", "bridge.speech",
      "bridge.stream", "bridge.workpool"},
-    {"bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.resumption", "bridge.storage",
+    {"bridge.bodies", "bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.resumption", "bridge.storage",
      "bridge.uploads"},
     # What decides.
     {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
