@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 
 __all__ = ["read_body"]
 
@@ -56,7 +56,7 @@ def read_body(request: Request, limit: int, seconds: float) -> bytes:
             body += chunk
             if len(body) > limit:
                 raise RequestEntityTooLarge
-    except OSError:
+    except (OSError, ClientDisconnected):
         raise RequestTimeout from None
     finally:
         if sock is not None:
