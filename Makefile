@@ -25,6 +25,9 @@ test: $(READY) ## all tests on this Python
 test-all: ## all tests on every Python from 3.10 to 3.13 that is found
 	tools/test-all
 
+bench: $(READY) ## the media path beside its peers (ARGS=--quick); see benchmarks/README.md
+	$(VENV)/bin/python benchmarks/media.py $(ARGS)
+
 check: $(READY) ## format, lint, types, architecture
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
