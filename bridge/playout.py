@@ -41,6 +41,9 @@ EARLY = 0.25
 # Seconds of what was just played that may still come back as echo.
 ECHO = 0.5
 
+# Seconds by which the far end may be ahead of our clock, as far as its echo goes.
+AHEAD = 0.15
+
 # Packets that are said again before the place where the caller stopped hearing: that place is known
 # no better.
 MARGIN = 2
@@ -361,8 +364,11 @@ class Playout:
         """
         if not self._runs:
             return None
-        last = int(self._played(now))
-        first = last - round(ECHO / PACKET)
+        # Marks are no bound here: one that is late would hide the sentence behind it, whose echo
+        # comes all the same.
+        run = next((run for run in reversed(self._runs) if now + AHEAD >= run.start), self._runs[0])
+        last = run.first + min(int((now + AHEAD - run.start) / PACKET), run.count)
+        first = int(self._played(now)) - round(ECHO / PACKET)
         loudest: float | None = None
         for segment in reversed(self._segments):
             # One whose audio has not come yet ends where it begins: nowhere.

@@ -26,7 +26,7 @@ from conversation.judge import Finding, Trace
 from telnyx_media.pcm import stereo, wav_header
 
 # Calls at a time; more would load a small machine so much that the load is what is measured.
-AT_A_TIME = 3
+AT_A_TIME = 2
 
 # Seconds that a call may take.
 LONGEST_CALL = 240.0

@@ -532,3 +532,20 @@ def test_sentences_are_told_when_the_caller_begins_to_hear_them() -> None:
     playout.due(now + 2.0)
 
     assert playout.begun(now + 2.1) == []
+
+
+def test_level_does_not_wait_for_a_mark_that_is_late() -> None:
+    """The sentence behind a mark comes back as an echo, whether or not the mark has."""
+    playout = Playout()
+    playout.begin()
+    now = 10.0
+    for text, level in (("Softly.", -40.0), ("Loudly.", -12.0)):
+        segment = playout.add_segment(text)
+        playout.add(segment, [b"x" * 160] * 50, [level] * 50)
+        playout.end_segment(segment)
+    for step in range(70):
+        playout.due(now + step * PACKET)
+
+    assert playout.level(now + 0.5) == -40.0
+    assert playout.level(now + 1.1) == -12.0
+    assert playout.position(now + 1.1) == pytest.approx(1.0)
