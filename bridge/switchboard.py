@@ -25,6 +25,7 @@ from typing import Any, Literal, Protocol
 
 from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
+from bridge.decisions import Detector
 from bridge.errors import CommandError, DialFailed, EventError, SettingsError
 from bridge.events import CallHangup, CallInitiated, Event, parse_event
 from bridge.inheritance import Inheritance
@@ -46,6 +47,10 @@ from telnyx_media.vad import VoiceDetector
 __all__ = ["Switchboard"]
 
 logger = logging.getLogger(__name__)
+
+# Of 0.3 to 0.9: how sure flux is to be when it says that a turn may be over (Telnyx: eager_eot_
+# threshold parameter).  Half-sure is early enough to save time, and is taken back now and then.
+EAGER = 0.5
 
 
 # Legs on their way here of which events may be kept.
@@ -106,6 +111,7 @@ class Switchboard:
         agent: Agent,
         observers: Sequence[CallObserver] = (),
         screen: Screen | None = None,
+        detector: Detector | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         """Make a switchboard with no call on it.
@@ -118,6 +124,7 @@ class Switchboard:
             agent: called once per call, on a thread of its own.
             observers: told what happens on every call.
             screen: asked whether a call is to be answered; all are, if ``None``.
+            detector: judges whether a caller's turn is over; silence and text do, if ``None``.
             elsewhere: the other processes, if there may be any.
 
         Raises:
@@ -136,6 +143,7 @@ class Switchboard:
         self._tts = _text_to_speech(settings)
         self._recordings = _recordings(settings)
         self._screen = screen
+        self._detector = detector
         self._outbound = Outbound(control, self._begin_outbound)
         self._overflow = Overflow(settings, control)
         # The first one of a process loads the model; no call is to wait for that.
@@ -406,6 +414,7 @@ class Switchboard:
             services=self._services(),
             dial=self._dial_linked,
             screen=self._screen,
+            detector=self._detector,
             ring_timeout=ring_timeout,
         )
 
@@ -689,7 +698,12 @@ def _speech_to_text(settings: Settings, language: str | None = None) -> SpeechTo
         api_key=_api_key(settings),
         base_url=settings.telnyx_stt_url,
         fallbacks=fallbacks,
+        eager_eot_threshold=EAGER if settings.eager_turns and _is_flux(settings) else None,
     )
+
+
+def _is_flux(settings: Settings) -> bool:
+    return "flux" in (settings.stt_model or "").lower()
 
 
 def _text_to_speech(settings: Settings, wanted: str | None = None) -> TextToSpeech:

@@ -42,11 +42,13 @@ from bridge.callcontrol import (
     streams_on_answer,
 )
 from bridge.conversation import Conversation
+from bridge.decisions import Detector
 from bridge.errors import BridgeError, CallEnded, CommandError
 from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event, MachineDetection, Streaming
 from bridge.failures import where
 from bridge.hearing import Hearing
 from bridge.inheritance import Inheritance
+from bridge.judging import Judge
 from bridge.legevents import LegEvents
 from bridge.legline import LegLine, Services
 from bridge.legreport import LegReport
@@ -166,6 +168,7 @@ class CallWorker:
         dial: Dial | None = None,
         screen: Screen | None = None,
         ring_timeout: float = 30.0,
+        detector: Detector | None = None,
     ) -> None:
         """Prepare a leg; nothing happens before :meth:`start`.
 
@@ -191,6 +194,7 @@ class CallWorker:
             dial: makes further legs; none, if ``None``.
             screen: asked, on leg-main, whether an inbound leg is to be answered.
             ring_timeout: seconds that an outbound leg may ring.
+            detector: judges whether the caller's turns are over; nobody does, if ``None``.
         """
         self.log: LegLogger = leg_logger(logger, info.tag)
         self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
@@ -221,21 +225,23 @@ class CallWorker:
         self._dial = dial
         self._screen = screen
         self._ring_timeout = ring_timeout
+        self._judge = None if detector is None else self._make_judge(detector)
         self.conversation = Conversation(
-            TurnTaking.from_settings(settings),
+            TurnTaking.from_settings(settings, detector=detector is not None),
             Playout.from_settings(settings, joinable=_outbound_codec(settings).joinable),
             pacer,
             self._report,
             tap=self._recorder,
             history=() if inheritance is None else inheritance.history,
             age=age,
+            judge=None if self._judge is None else self._judge.ask,
         )
         self._hearing = Hearing(
             self.conversation,
             stt,
             tag=info.tag,
             l16_byte_order=settings.l16_byte_order,
-            tap=self._recorder,
+            tap=self._judge or self._recorder,
         )
         self._speaker = Speaker(
             self.conversation,
@@ -291,6 +297,15 @@ class CallWorker:
         self._control.transfer(self.info.call_control_id, number)
         for _ in call.turns():
             pass
+
+    def _make_judge(self, detector: Detector) -> Judge:
+        return Judge(
+            detector,
+            spawn=self._group.spawn,
+            answer=lambda asked, verdict: self.conversation.judged(asked, verdict),
+            failed=lambda error: self.log.error("the turn detector failed: %s", where(error)),
+            tap=self._recorder,
+        )
 
     # -- any thread -------------------------------------------------------------------------------
 
@@ -678,6 +693,8 @@ class CallWorker:
             # Nobody else may speak to the caller before this agent has fallen silent.
             self._group.join(deadline.remaining())
             self._on_departed(self)
+        if self._judge is not None:
+            self._judge.close()
         self._recorder.close()
         with self._life:
             streams = list(self._streams.open)
