@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo conversation test test-all check format interop dev serve lock clean
+.PHONY: help demo conversation test test-all check format interop chaos dev serve lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: $(READY) ## put the code in the project's format
 
 interop: $(READY) ## clients that we did not write, against our simulator
 	interop/run
+
+chaos: $(READY) ## calls while processes, Redis and the database die; needs redis-server, postgresql
+	@$(RUN) tests.chaos $(ARGS)
 
 dev: $(READY) ## set up everything a developer needs
 	@echo "ready: $$($(VENV)/bin/python -V) in $(VENV); next: make test"
