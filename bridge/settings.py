@@ -360,7 +360,7 @@ class Settings(BaseSettings):
         None,
         alias="BRIDGE_POSTCALL_URL",
         repr=False,
-        description="where a webhook with the record of each call goes when it is over; unset: none",
+        description="where a webhook with the record of each ended call goes; unset: none",
     )
     postcall_secret: Annotated[SecretStr, AfterValidator(values.webhook_secret)] | None = Field(
         None,

@@ -59,6 +59,9 @@ class Segment(Protocol):
     def sample_width(self) -> int:
         """Bytes per sample."""
 
+    def set_sample_width(self, sample_width: int) -> Segment:
+        """Get the same sound with so many bytes per sample."""
+
 
 Sound = Union[str, "os.PathLike[str]", Segment]
 """A path, an ``http(s)://`` address, the name of a sound made here, or a ``pydub.AudioSegment``."""
@@ -121,7 +124,7 @@ class _Make(Protocol):
 
 def _of_segment(segment: Segment, sample_rate: int) -> bytes:
     if segment.sample_width != 2:
-        raise AudioUnreadable("the segment is not of 16 bits: use set_sample_width(2)")
+        segment = segment.set_sample_width(2)
     return _resample(mono(segment.raw_data, segment.channels), segment.frame_rate, sample_rate)
 
 

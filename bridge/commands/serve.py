@@ -9,7 +9,6 @@ import click
 
 from bridge.agents import load_agent
 from bridge.demo.server import CONFIGURATION
-from bridge.errors import BridgeError
 from bridge.settings import TO_TAKE_CALLS, Settings
 
 
@@ -25,8 +24,6 @@ def command(host: str, port: int | None, reload: bool) -> None:
     """
     settings = Settings.from_environ(require=TO_TAKE_CALLS)
     load_agent(settings.agent)
-    if not CONFIGURATION.exists():
-        raise BridgeError(f"this runs in a checkout of the repository: no {CONFIGURATION}")
     port = settings.port if port is None else port
     click.echo(f"agent      {settings.agent}")
     click.echo(f"webhooks   {settings.public_url}/telnyx/webhook   (set this at Telnyx)")
@@ -35,6 +32,6 @@ def command(host: str, port: int | None, reload: bool) -> None:
     # gunicorn takes the place of this process, so that a signal reaches it and nobody in between.
     os.execv(
         sys.executable,
-        [sys.executable, "-m", "gunicorn", "-c", str(CONFIGURATION), "--bind", f"{host}:{port}",
+        [sys.executable, "-m", "gunicorn", "-c", CONFIGURATION, "--bind", f"{host}:{port}",
          *(["--reload"] if reload else []), "bridge.app:load_app()"],
     )  # fmt: skip

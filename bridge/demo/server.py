@@ -17,7 +17,7 @@ import requests
 
 from bridge.errors import BridgeError
 
-CONFIGURATION = Path(__file__).parent.parent.parent / "gunicorn.conf.py"
+CONFIGURATION = "python:bridge.gunicornconf"
 
 # Seconds from the start until it answers; loading the voice detector takes one or two.
 STARTUP = 30.0
@@ -60,8 +60,6 @@ class AppServer:
         Raises:
             BridgeError: it did not start; the message says why, or where to read it.
         """
-        if not CONFIGURATION.exists():
-            raise BridgeError(f"this runs in a checkout of the repository: no {CONFIGURATION}")
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -70,7 +68,7 @@ class AppServer:
         number = self._socket.fileno()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", str(CONFIGURATION),
+                [sys.executable, "-m", "gunicorn", "-c", CONFIGURATION,
                  "--bind", f"fd://{number}", self._application],
                 env={**inherited, **variables, "PUBLIC_URL": self.url,
                      "NO_PROXY": "127.0.0.1,localhost"},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
 import wave
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,16 +20,6 @@ from telnyx_media.pcm import level, silence, write_wav
 from tests.app.phone import Phone, phone_line
 from tests.loopback import PATIENCE
 from tests.loopback.web import serving
-
-
-@dataclass
-class Segment:
-    """What a ``pydub.AudioSegment`` shows of itself."""
-
-    raw_data: bytes
-    frame_rate: int
-    channels: int = 1
-    sample_width: int = 2
 
 
 def heard_level(call: SimulatedCall, start: float, end: float) -> float:
@@ -141,9 +131,13 @@ def test_a_sound_is_prepared_once(tmp_path: Path) -> None:
 
 def test_a_segment_of_pydub_and_an_address_are_sounds_too(tmp_path: Path) -> None:
     """Whatever holds audio can be played."""
-    assert abs(len(sounds.load(Segment(silence(0.3, 16000), 16000), 8000)) - 4800) < 80
-    with pytest.raises(AudioUnreadable, match="16 bits"):
-        sounds.load(Segment(b"1234", 8000, sample_width=1), 8000)
+    with warnings.catch_warnings():
+        # It warns when there is no ffmpeg command, and its source has escapes of Python 2's days.
+        warnings.simplefilter("ignore")
+        from pydub import AudioSegment
+    segment = AudioSegment.silent(300, 16000)
+    assert abs(len(sounds.load(segment, 8000)) - 4800) < 80
+    assert abs(len(sounds.load(segment.set_sample_width(4), 8000)) - 4800) < 80
     path = tmp_path / "tone.wav"
     write_wav(path, silence(0.3, 16000), 16000)
     served: list[bytes] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import pytest
 
 from bridge.agents.frontdesk import Booking
 from bridge.agents.receptionist import answer
-from bridge.call import Call, CallInfo, Remark, Reply, Turn
+from bridge.call import Call, CallInfo, Line, Remark, Reply, Turn
 from bridge.errors import CallEnded
 
 
@@ -27,7 +28,7 @@ class WrittenLine:
         self._turns: Iterator[str | None] = iter(turns)
         self._breaks_in: str | None = None
 
-    def speak(self, text: str | Iterable[str], *, interruptible: bool) -> Reply:
+    def speak(self, text: str | Iterable[str], **options: object) -> Reply:
         """Write down what the agent says."""
         assert isinstance(text, str)
         self.said.append(text)
@@ -55,6 +56,11 @@ class WrittenLine:
         self.ended = True
 
 
+def call_on(line: WrittenLine, *, resumed: bool = False) -> Call:
+    """Make a call over a line that has what this agent uses of one, and no more."""
+    return Call(cast(Line, line), resumed=resumed)
+
+
 def booking_of(call: Call) -> Booking:
     """Get the booking that the agent has left."""
     booking = call.state["booking"]
@@ -67,7 +73,7 @@ def test_a_call_from_greeting_to_goodbye() -> None:
     line = WrittenLine(
         "A table for four tomorrow at half past seven, name is Miller", "Yes.", "No, thank you."
     )
-    call = Call(line)
+    call = call_on(line)
     answer(call)
     assert line.said[0].startswith("Thank you for calling")
     assert line.said[-1].endswith("Goodbye.")
@@ -78,7 +84,7 @@ def test_a_call_from_greeting_to_goodbye() -> None:
 def test_a_caller_who_breaks_in_on_the_greeting() -> None:
     """What was said over the greeting is taken in like any other turn."""
     line = WrittenLine(">Thank you|a table for two tonight at half past nine, name is Smith", "Yes")
-    call = Call(line)
+    call = call_on(line)
     with pytest.raises(CallEnded):
         answer(call)
     assert line.said[1].startswith("A table for two, today")
@@ -90,7 +96,7 @@ def test_a_yes_over_the_facts_is_asked_again() -> None:
     line = WrittenLine(
         "four people tomorrow at eight under Miller", ">A table for|Yes.", "Yes.", "No, goodbye."
     )
-    call = Call(line)
+    call = call_on(line)
     answer(call)
     assert line.said[1].startswith("A table for four")
     assert line.said[2].startswith("A table for four")
@@ -100,7 +106,7 @@ def test_a_yes_over_the_facts_is_asked_again() -> None:
 def test_a_silent_caller_is_left() -> None:
     """Nobody there: two questions and a goodbye."""
     line = WrittenLine(None, None, None)
-    answer(Call(line))
+    answer(call_on(line))
     assert len(line.said) == 4
     assert line.said[-1].endswith("Goodbye.")
 
@@ -108,7 +114,7 @@ def test_a_silent_caller_is_left() -> None:
 def test_keys_are_taken_for_numbers() -> None:
     """A caller may press the number of guests."""
     line = WrittenLine("hello")
-    call = Call(line)
+    call = call_on(line)
     turns = iter([Turn(text="hello"), Turn(digits="4")])
 
     def hear(timeout: float | None) -> Turn:
@@ -130,7 +136,7 @@ def test_a_call_that_was_cut_off_goes_on_where_it_was() -> None:
         Remark("caller", "a table for four tomorrow", "a table for four tomorrow"),
     )
     line = WrittenLine("at half past seven, name is Miller", "yes", "bye", history=history)
-    call = Call(line, resumed=True)
+    call = call_on(line, resumed=True)
     answer(call)
     assert line.said[0].startswith("Sorry, the line was gone")
     assert booking_of(call).party == 4
