@@ -139,6 +139,8 @@ def measure(
             if done.returncode:
                 raise RuntimeError(f"{done.stderr[-600:]}\n{log.read_text()[-1200:]}")
             result: dict[str, float] = json.loads(done.stdout)
+            if not result["back_percent"]:
+                raise RuntimeError("nothing came back")
             return result
         finally:
             process.terminate()
@@ -238,6 +240,8 @@ def main() -> None:
     parser.add_argument("--servers", default=",".join(SERVERS))
     parser.add_argument("--streams", default="1,50,200")
     parser.add_argument("--seconds", type=float, default=10)
+    # A pipeline takes a while to be up, and fifty of them longer.
+    parser.add_argument("--warmup", type=float, default=8)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--no-pin", action="store_true", help="let the system choose the cores")
     parser.add_argument("--quick", action="store_true")
@@ -257,7 +261,9 @@ def main() -> None:
         for streams in options.streams.split(","):
             for _ in range(repeat):
                 try:
-                    run = measure(SERVERS[name], python, int(streams), 2.0, seconds, cores)
+                    run = measure(
+                        SERVERS[name], python, int(streams), options.warmup, seconds, cores
+                    )
                 except RuntimeError as error:
                     line = str(error).strip().splitlines()[-1]
                     skipped.append(f"{name} at {streams} streams failed: {line}")
