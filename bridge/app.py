@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flask import Blueprint, Flask, Response
 
@@ -17,7 +17,9 @@ from bridge.agents import load_agent
 from bridge.books import Books
 from bridge.call import Call
 from bridge.callcontrol import CallControl
+from bridge.decisions import Detector
 from bridge.errors import BridgeError, SettingsError
+from bridge.gate import guard
 from bridge.observer import CallObserver
 from bridge.pacer import Pacer
 from bridge.placing import place
@@ -91,6 +93,7 @@ class Bridge:
             observers=(*observers, *self.books.observers),
             elsewhere=self.fleet,
             screen=load_agent(settings.screen, "BRIDGE_SCREEN") if settings.screen else None,
+            detector=_detector(settings),
         )
         self.books.watch(self.switchboard, self.pacer, self.pool)
         if self.fleet is not None:
@@ -189,9 +192,11 @@ def create_app(
         settings.telnyx_public_key or "",
         bridge.switchboard.handle,
         bridge.pool,
-        takes_calls=lambda: not bridge.draining,
+        # Another process takes what this one leaves, if there is one.
+        takes_calls=lambda: not bridge.draining or bool(bridge.fleet and bridge.fleet.others()),
     )
     app = Flask(__name__, static_folder=None)
+    guard(app)
     app.extensions["bridge"] = bridge
     app.register_blueprint(webhooks.make_blueprint(receiver))
     app.register_blueprint(media.make_blueprint(bridge.switchboard))
@@ -248,3 +253,9 @@ def _health(bridge: Bridge) -> Blueprint:
         return Response("ready\n", mimetype="text/plain")
 
     return blueprint
+
+
+def _detector(settings: Settings) -> Detector | None:
+    if settings.turn_detector is None:
+        return None
+    return cast("Detector", load_agent(settings.turn_detector, "BRIDGE_TURN_DETECTOR"))

@@ -25,7 +25,7 @@ class Peer(AbstractContextManager[str]):
 
     def __enter__(self) -> str:
         if not PYTHON.exists():
-            raise BridgeError(f"no {PYTHON}: run `make peer` first")
+            raise BridgeError(f"no {PYTHON}: see benchmarks/README.md for the peers' environment")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(PYTHON), str(SCRIPT)],
