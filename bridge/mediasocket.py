@@ -34,10 +34,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from websockets.datastructures import Headers
-from websockets.frames import (
+from websockets.frames import (  # type: ignore[attr-defined]
     Frame,
     Opcode,
-    apply_mask,  # type: ignore[attr-defined] # in C where that was built, else in Python
+    apply_mask,
 )
 from websockets.http11 import Request
 from websockets.protocol import OPEN, SEND_EOF
