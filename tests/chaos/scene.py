@@ -15,13 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bridge.simulator import SimulatedCall, Simulator
-from bridge.simulator.listeners import BurstListener
-from bridge.simulator.synthesis import SynthesisService
-from bridge.simulator.transcription import TranscriptionService
 from tests.chaos.agent import COUNT
 from tests.chaos.measure import Outcome, measure, read_notes
 from tests.chaos.server import Fleet
-from tests.chaos.speech import CountingSpeaker
+from tests.chaos.speechserver import speech_server
 from tests.loopback.postgres import Postgres
 from tests.loopback.redis import RedisServer
 
@@ -147,16 +144,13 @@ def scene(
         notes.mkdir()
         redis = stack.enter_context(RedisServer(redis_server))
         postgres = stack.enter_context(Postgres(initdb)) if initdb is not None else None
-        simulator = stack.enter_context(
-            Simulator(
-                transcription=TranscriptionService(listen=lambda li: BurstListener(li, [])),
-                synthesis=SynthesisService(make_speaker=CountingSpeaker),
-            )
-        )
+        simulator = stack.enter_context(Simulator())
+        speech = stack.enter_context(speech_server(simulator.api_key))
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         environ = {
             **simulator.environ,
+            **speech,
             "PORT": str(port),
             "PUBLIC_URL": f"http://127.0.0.1:{port}",
             "REDIS_URL": redis.url,
