@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LIVEKIT ?= $(VENV)-livekit
 # Most tests wait for real sockets rather than compute, so four share two cores well.
 WORKERS ?= 4
 ARGS ?=
@@ -11,7 +12,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo conversation test test-all check format interop chaos dev serve lock clean
+.PHONY: test-livekit help demo conversation test test-all check format interop chaos dev serve lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,10 @@ test-all: ## all tests on every Python from 3.10 to 3.13 that is found
 
 bench: $(READY) ## the media path beside its peers (ARGS=--quick); see benchmarks/README.md
 	$(VENV)/bin/python benchmarks/media.py $(ARGS)
+
+test-livekit: $(LIVEKIT)/.ready ## types and tests of the LiveKit plugin, beside LiveKit
+	$(LIVEKIT)/bin/python -m mypy --config-file tests/compat/mypy.ini
+	$(LIVEKIT)/bin/python -m pytest -n $(WORKERS) tests/compat $(ARGS)
 
 check: $(READY) ## format, lint, types, architecture
 	$(RUN) ruff format --check .
@@ -58,6 +63,10 @@ lock: $(READY) ## write requirements*.txt anew from the ranges in pyproject.toml
 
 clean: ## remove what the targets made, environments included
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info demo-call
+
+$(LIVEKIT)/.ready: requirements-dev.txt requirements-livekit.txt pyproject.toml
+	@tools/setup "$(PYTHON)" "$(LIVEKIT)" requirements-livekit.txt
+	@touch $@
 
 $(READY): requirements-dev.txt pyproject.toml
 	@tools/setup "$(PYTHON)" "$(VENV)"

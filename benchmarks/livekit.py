@@ -1,7 +1,7 @@
 """Our LiveKit plugin and the published one, side by side.
 
-    python benchmarks/livekit.py                # some four minutes; writes results/livekit.{md,json}
-    python benchmarks/livekit.py --quick        # one repetition, shorter; writes nothing
+    python benchmarks/livekit.py            # some four minutes; writes results/livekit.{md,json}
+    python benchmarks/livekit.py --quick    # one repetition, shorter; writes nothing
 
 Both plugins use the same speech service on loopback, in a process of its own
 (``livekit_service.py``); each measurement of each plugin has a process of its own too, so that
@@ -231,6 +231,7 @@ async def many_streams(
     stt, _ = make(plugin, url)
     pcm = speech(seconds)
     lag = Lag()
+    peak: list[int] = []
 
     async def caller(number: int) -> None:
         # Callers do not speak in step.
@@ -243,12 +244,10 @@ async def many_streams(
 
         listening = asyncio.create_task(listen())
         await paced(stream, pcm)
-        nonlocal peak
-        peak = max(peak, threading.active_count())
+        peak.append(threading.active_count())
         await stream.aclose()
         listening.cancel()
 
-    peak = 0
     async with closing(stt):
         # Connections are made and modules loaded before it is counted.
         await asyncio.gather(*(caller_for(stt, 0.5) for _ in range(streams)))
@@ -259,7 +258,7 @@ async def many_streams(
     return {
         "stt_cpu_ms_per_stream_s": 1000 * cpu / (streams * seconds),
         "loop_lag_p99_ms": lag.p99 * 1000,
-        "threads": float(peak),
+        "threads": float(max(peak)),
         "memory_mb": memory_mb(),
     }
 

@@ -112,7 +112,7 @@ def words(events: list[SpeechEvent]) -> list[str]:
 def noted(emitter: stt.STT[Any] | tts.TTS[Any], event: str) -> list[Any]:
     """Get a list that grows with each event of this name."""
     found: list[Any] = []
-    emitter.on(event, found.append)  # type: ignore[arg-type]
+    emitter.on(event, found.append)
     return found
 
 

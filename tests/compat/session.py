@@ -78,7 +78,7 @@ class Loudspeaker(AudioOutput):
         self.on_playback_finished(playback_position=played, interrupted=interrupted)
 
 
-class Model(llm.LLM):
+class Model(llm.LLM[str]):
     """Answers each turn with the next text, token by token."""
 
     def __init__(self, *answers: str) -> None:

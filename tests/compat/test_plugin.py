@@ -230,7 +230,7 @@ def test_what_threads_bring_crosses_in_order_and_at_one_call() -> None:
         loop.call_soon_threadsafe = counting  # type: ignore[assignment, method-assign]
         waiting = asyncio.create_task(crossing.take())
         await asyncio.sleep(0)
-        thread = threading.Thread(target=lambda: [crossing.put(i) for i in range(1000)])
+        thread = threading.Thread(target=lambda: [*map(crossing.put, range(1000))])
         thread.start()
         # The loop does not run meanwhile: all of it comes together.
         thread.join()

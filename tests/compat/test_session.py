@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from livekit.agents import APIConnectOptions
@@ -59,7 +60,7 @@ def test_a_barge_in_cuts_the_answer_off() -> None:
     async def main() -> None:
         with SttPeer(recognise()) as ears, TtsPeer(synthesise()) as voice:
             model = Model(" ".join(f"w{i}" for i in range(100, 200)) + ".", "w7 w8.")
-            options = {"stt": make_stt(ears), "tts": make_tts(voice)}
+            options: dict[str, Any] = {"stt": make_stt(ears), "tts": make_tts(voice)}
             async with Conversation(model, **options) as talk:
                 talk.microphone.hear(QUESTION)
                 await until(lambda: talk.loudspeaker.pcm, "the answer")
@@ -124,8 +125,8 @@ def test_r40_a_session_outlives_lost_connections() -> None:
 
     async def main() -> None:
         with SttPeer([lossy, lossy, lossy, recognise()]) as ears, TtsPeer(synthesise()) as voice:
-            options = {"stt": make_stt(ears), "tts": make_tts(voice), "conn_options": FAST}
-            async with Conversation(**options) as talk:
+            stt, tts = make_stt(ears), make_tts(voice)
+            async with Conversation(stt=stt, tts=tts, conn_options=FAST) as talk:
                 for number in range(4):
                     talk.microphone.hear(utterance(3 * number, 3))
                     await until(
@@ -142,7 +143,7 @@ def test_r40_a_session_outlives_lost_connections() -> None:
 def test_twenty_sessions_at_once() -> None:
     """One STT and one TTS serve twenty sessions, each with its own words."""
 
-    async def one(number: int, options: dict[str, object]) -> None:
+    async def one(number: int, options: dict[str, Any]) -> None:
         async with Conversation(Model(f"w{number} w{number + 1}."), **options) as talk:
             talk.microphone.hear(silence(0.3) + utterance(5 * number, 3))
             expected = [f"w{number}", f"w{number + 1}"]
