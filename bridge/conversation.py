@@ -248,11 +248,16 @@ class Conversation:
             self._arm(now)
         return before
 
-    def disconnect(self, socket: Outbound) -> None:
-        """Stop sending to ``socket``; a reply waits where the caller had heard it to."""
+    def disconnect(self, socket: Outbound, ended: Callable[[float], float] | None = None) -> None:
+        """Stop sending to ``socket``; a reply waits where the caller had heard it to.
+
+        Args:
+            socket: that is gone.
+            ended: tells since when, given the time.
+        """
         with self._locked() as now:
             if self._delivery.socket is socket:
-                self._delivery.disconnect(now)
+                self._delivery.disconnect(now if ended is None else ended(now))
 
     def hear_voice(
         self, windows: Sequence[float], seconds: float, level: float | None = None

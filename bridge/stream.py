@@ -15,10 +15,12 @@ Rules of this module:
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from bridge.logs import LegLogger
 from bridge.mediasocket import SocketClosed
+from bridge.streamclock import StreamClock
 from telnyx_media.errors import FrameError
 from telnyx_media.frames import Dtmf, Frame, Mark, Media, Start, Stop, StreamError, parse_frame
 
@@ -75,6 +77,7 @@ class MediaStream:
         stopped: whether Telnyx said ``stop``.
         current: whether it is the leg's newest; the leg sets this.
         bad_frames: frames that meant nothing.
+        clock: its time line.
     """
 
     def __init__(self, socket: StreamSocket, owner: StreamOwner, log: LegLogger) -> None:
@@ -90,6 +93,7 @@ class MediaStream:
         self.stopped = False
         self.current = False
         self.bad_frames = 0
+        self.clock = StreamClock()
         self._owner = owner
         self._log = log
 
@@ -124,6 +128,8 @@ class MediaStream:
             return
         elif isinstance(frame, Media):
             if frame.track == "inbound":
+                if frame.chunk_number is not None:
+                    self.clock.packet(frame.chunk_number, time.monotonic())
                 self._owner.stream_media(frame)
         elif isinstance(frame, Mark):
             self._owner.stream_mark(frame.name)

@@ -779,7 +779,7 @@ class CallWorker:
         return lost
 
     def _stream_closed(self, stream: MediaStream) -> bool:
-        self.conversation.disconnect(stream.socket)
+        self.conversation.disconnect(stream.socket, stream.clock.ended)
         if stream.current:
             self._hearing.flush()
         with self._life:

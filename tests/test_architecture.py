@@ -62,6 +62,7 @@ PURE = {
     "bridge.segments",
     "bridge.settings",
     "bridge.signatures",
+    "bridge.streamclock",
     "bridge.turns",
     "bridge.values",
     "bridge.voicetrack",
@@ -91,7 +92,7 @@ LAYERS: list[set[str]] = [
     # What decides.
     {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
      "bridge.turns"},
-    {"bridge.arrivals", "bridge.background", "bridge.bargein", "bridge.earlyturn",
+    {"bridge.streamclock", "bridge.arrivals", "bridge.background", "bridge.bargein", "bridge.earlyturn",
      "bridge.echoguard", "bridge.endpointing", "bridge.keypad", "bridge.phrases",
      "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
