@@ -106,6 +106,7 @@ Decision = (
     | DetectorAsked
 )
 
+
 @dataclass(frozen=True)
 class Guard:
     """What it takes to break in on one reply, where that is not what the settings say.

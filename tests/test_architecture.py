@@ -92,8 +92,8 @@ LAYERS: list[set[str]] = [
     # What decides.
     {"bridge.call", "bridge.events", "bridge.legevents", "bridge.observer", "bridge.playout",
      "bridge.turns"},
-    {"bridge.streamclock", "bridge.arrivals", "bridge.background", "bridge.bargein", "bridge.earlyturn",
-     "bridge.echoguard", "bridge.endpointing", "bridge.keypad", "bridge.phrases",
+    {"bridge.arrivals", "bridge.background", "bridge.bargein", "bridge.earlyturn",
+     "bridge.streamclock", "bridge.echoguard", "bridge.endpointing", "bridge.keypad", "bridge.phrases",
      "bridge.segments", "bridge.settings", "bridge.voicetrack"},
     {"bridge.decisions", "bridge.failures", "bridge.logs", "bridge.redaction",
      "bridge.signatures", "bridge.values", "bridge.bearer", "bridge.policies"},
