@@ -130,8 +130,9 @@ FEWEST_DIGITS, ENOUGH_DIGITS = 3, 10
 # Words.  A shorter text may repeat the agent by choice ("soup" after "soup or salad?").
 FEWEST_ECHOED = 3
 
-# Part of the words of a text that the agent must have said in the same order.
-ECHOED = 0.75
+# Part of the words of a text that the agent must have said in the same order; and the same of a text
+# whose sound was an echo's: from a speakerphone a recogniser gets every other word wrong.
+ECHOED, ECHOED_FAINTLY = 0.75, 0.5
 
 _APOSTROPHE = re.compile("['\u2018\u2019-]")
 _WORD = re.compile(r"\w+")
@@ -178,22 +179,23 @@ def ending(text: str, language: Language) -> Ending:
     return Ending.COMPLETE if _ends_with(said, language.closings) else Ending.PLAIN
 
 
-def is_echo(text: str, said: Sequence[str], *, any_length: bool = False) -> bool:
+def is_echo(text: str, said: Sequence[str], *, faint: bool = False) -> bool:
     """Tell whether a text is what the agent says, come back from the caller's loudspeaker.
 
     Args:
         text: what was recognised.
         said: the words of what the agent says.
-        any_length: whether a text of one or two words can be judged too.
+        faint: whether its sound was an echo's, too: then one or two words are enough, and half of
+            them.
     """
     heard = words(text)
-    if not heard or (len(heard) < FEWEST_ECHOED and not any_length):
+    if not heard or (len(heard) < FEWEST_ECHOED and not faint):
         return False
     # An interim may end in the middle of a word: "by the wind", of "by the window".
     whole = next((word for word in said if word.startswith(heard[-1])), heard[-1])
     matcher = SequenceMatcher(None, said, [*heard[:-1], whole], autojunk=False)
     matched = sum(block.size for block in matcher.get_matching_blocks())
-    return matched >= ECHOED * len(heard)
+    return matched >= (ECHOED_FAINTLY if faint else ECHOED) * len(heard)
 
 
 def _ends_with(said: Sequence[str], phrases: frozenset[str]) -> bool:

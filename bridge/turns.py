@@ -378,7 +378,7 @@ class TurnTaking:
         if now > self._echo_until or not self._sentences:
             return False
         said = [word for sentence in self._sentences for word in sentence]
-        return is_echo(text, said, any_length=self._faint)
+        return is_echo(text, said, faint=self._faint)
 
     # Turns
 

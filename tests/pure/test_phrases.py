@@ -112,9 +112,12 @@ def test_short_text_is_an_echo_only_on_other_evidence() -> None:
     """One or two words of the agent may be the caller's choice."""
     said = words("Soup or salad?")
     assert not is_echo("Salad.", said)
-    assert is_echo("Salad.", said, any_length=True)
-    assert not is_echo("Steak.", said, any_length=True)
-    assert not is_echo("", said, any_length=True)
+    assert is_echo("Salad.", said, faint=True)
+    assert not is_echo("Steak.", said, faint=True)
+    assert not is_echo("", said, faint=True)
+    said = words("Our cook recommends the mushroom soup and the pizza with artichokes.")
+    assert is_echo("Our cuff recommends the mushroom suit.", said, faint=True)
+    assert not is_echo("Our cuff recommends the mushroom suit.", said)
 
 
 @given(st.text(max_size=80), st.sampled_from([*sorted(LANGUAGES), "xx"]))
