@@ -130,8 +130,8 @@ FEWEST_DIGITS, ENOUGH_DIGITS = 3, 10
 # Words.  A shorter text may repeat the agent by choice ("soup" after "soup or salad?").
 FEWEST_ECHOED = 3
 
-# Part of the words of a text that the agent must have said in the same order; and the same of a text
-# whose sound was an echo's: from a speakerphone a recogniser gets every other word wrong.
+# Part of the words of a text that the agent must have said in the same order; and the same of a
+# text whose sound was an echo's: from a speakerphone a recogniser gets every other word wrong.
 ECHOED, ECHOED_FAINTLY = 0.75, 0.5
 
 _APOSTROPHE = re.compile("['\u2018\u2019-]")
