@@ -49,9 +49,9 @@ class AgentRun:
             resumption: what becomes of a call that an earlier agent held, if this is one.
         """
         self._resumption = resumption
+        self._agent = agent
         if resumption is not None:
-            line.excuse = resumption.line
-        self._agent = agent if resumption is None else resumption.choose(agent)
+            self._agent, line.excuse = resumption.choose(agent)
         self._line = line
         self._speaker = speaker
         self._report = report

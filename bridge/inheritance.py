@@ -15,7 +15,9 @@ import msgspec
 
 from bridge.call import CallInfo, Remark
 
-__all__ = ["Inheritance", "decode_info", "decode_remark", "encode_info", "encode_remark"]
+__all__ = ["UNNAMED", "Inheritance", "decode_info", "decode_remark", "encode_info", "encode_remark"]
+
+UNNAMED = "?"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Inheritance:
         age: seconds since it began.
         epoch: how often it has changed hands, from 1; who has a lower number has lost it.
         events: webhook events that reached nobody, as their bodies came, oldest first.
+        agent: the name of its agent, ``"module:function"``; ``""`` for the application's own, and
+            ``UNNAMED`` for one that cannot be found by a name.
     """
 
     info: CallInfo
@@ -37,6 +41,7 @@ class Inheritance:
     age: float = 0.0
     epoch: int = 1
     events: tuple[str, ...] = ()
+    agent: str = ""
 
 
 def encode_info(info: CallInfo) -> str:

@@ -21,15 +21,11 @@ from collections.abc import Callable
 
 from bridge.call import Agent, Call
 
-__all__ = ["Resumption"]
+__all__ = ["Resumption", "agent_name"]
 
 
 class Resumption:
-    """How calls are resumed.
-
-    Attributes:
-        line: what the caller hears first, unless the agent finds words of its own.
-    """
+    """How calls are resumed."""
 
     def __init__(self, policy: str, line: str, *, transfer: Callable[[Call, str], object]) -> None:
         """Decide.
@@ -41,19 +37,25 @@ class Resumption:
         """
         self._policy = policy
         self._transfer = transfer
-        self.line = line
+        self._line = line
 
-    def choose(self, agent: Agent) -> Agent:
-        """Get the function that goes on with a call which ``agent`` held."""
+    def choose(self, agent: Agent) -> tuple[Agent, str]:
+        """Get the function that goes on with a call which ``agent`` held.
+
+        Returns:
+            The function, and what the caller hears before its first words if it has looked at
+            neither ``call.resumed`` nor ``call.history`` by then.
+        """
         kind, _, number = self._policy.partition(":")
         if kind == "transfer":
-            return lambda call: self._put_through(call, number)
+            return lambda call: self._put_through(call, number), ""
         if kind == "hangup":
-            return lambda call: call.say(self.line, interruptible=False) and None
-        return _hook_of(agent) or agent
+            return lambda call: call.say(self._line, interruptible=False), ""
+        hook = _hook_of(agent)
+        return (agent, self._line) if hook is None else (hook, "")
 
     def _put_through(self, call: Call, number: str) -> None:
-        call.say(self.line, interruptible=False)
+        call.say(self._line, interruptible=False)
         self._transfer(call, number)
 
 
@@ -66,3 +68,12 @@ def _hook_of(agent: Agent) -> Agent | None:
             found: Agent = hook
             return found
     return None
+
+
+def agent_name(agent: Agent) -> str:
+    """Name an agent so that another process can find it, ``"module:function"``; or ``""``."""
+    module, name = getattr(agent, "__module__", ""), getattr(agent, "__qualname__", "")
+    found: object = sys.modules.get(module or "")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{name}" if found is agent else ""

@@ -23,12 +23,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from bridge.call import Agent, CallInfo
+from bridge.agentrun import APOLOGY
+from bridge.agents import load_agent
+from bridge.call import Agent, Call, CallInfo
 from bridge.callcontrol import CallControl
 from bridge.decisions import Detector
-from bridge.errors import CommandError, DialFailed, EventError, SettingsError
+from bridge.errors import AgentError, CommandError, DialFailed, EventError, SettingsError
 from bridge.events import CallHangup, CallInitiated, Event, parse_event
-from bridge.inheritance import Inheritance
+from bridge.inheritance import UNNAMED, Inheritance
 from bridge.legline import Services
 from bridge.observer import Audience, CallObserver
 from bridge.outbound import DETECT, Outbound
@@ -36,6 +38,7 @@ from bridge.overflow import Overflow, Waiting
 from bridge.pacer import Pacer
 from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry, RegistryAway
+from bridge.resumption import agent_name
 from bridge.settings import Settings
 from bridge.storage import make_storage
 from bridge.worker import HANDOVER_WAIT, JOIN, MOVED, CallWorker, Screen
@@ -72,6 +75,9 @@ class Elsewhere(Protocol):
 
     def forward(self, event: Event, again: bool) -> Literal["nobody", "here", "elsewhere"]:
         """Bring an event to the process that its leg, or one of its session, lives in."""
+
+    def name_agent(self, key: str, agent: str) -> None:
+        """Have whoever takes a leg over know its agent."""
 
     def mail(self, key: str) -> Iterator[Event]:
         """Take the events of a leg that came before it was known."""
@@ -260,7 +266,8 @@ class Switchboard:
             streaming: whether its media stream is on its way here already.
         """
         info = inheritance.info
-        worker = self._make_worker(info, inheritance, streaming=streaming)
+        agent = self._heir(inheritance.agent)
+        worker = self._make_worker(info, inheritance, streaming=streaming, agent=agent)
         with self._lock:
             before = self._workers.get(info.call_control_id)
             self._workers[info.call_control_id] = worker
@@ -276,6 +283,16 @@ class Switchboard:
             if not event.event_type.startswith("streaming."):
                 worker.handle(event)
         return worker
+
+    def _heir(self, name: str) -> Agent | None:
+        """Get the agent of a leg that comes over; ``None`` for the application's own."""
+        if not name:
+            return None
+        try:
+            return load_agent(name) if name != UNNAMED else _apologise
+        except AgentError as error:
+            logger.error("could not find the agent of a call that came over: %s", error)
+            return _apologise
 
     def let_go(self, key: str) -> bool:
         """Leave a leg to the process that has it by now; whether it was here."""
@@ -351,6 +368,8 @@ class Switchboard:
         worker: CallWorker | None = None
         try:
             if self._registry.begin(info):
+                if self._elsewhere is not None and agent is not self._agent:
+                    self._elsewhere.name_agent(info.call_control_id, agent_name(agent) or UNNAMED)
                 worker = self._make_worker(info, agent=agent, ring_timeout=timeout)
         except RegistryAway as error:
             logger.warning("could not take a call up: %s", error)
@@ -648,6 +667,14 @@ class Switchboard:
             worker.join(deadline.remaining() or 0.0)
         if self._recordings is not None:
             self._recordings.close()
+
+
+def _apologise(call: Call) -> None:
+    """Hold a call whose own agent is gone with its process: end it politely."""
+    if not call.resumed:
+        # Nobody has talked yet: there is nothing to be sorry for.
+        return
+    call.say(APOLOGY, interruptible=False)
 
 
 def _events(bodies: Sequence[str]) -> Iterator[Event]:

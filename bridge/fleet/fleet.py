@@ -215,6 +215,10 @@ class Fleet:
             return "here" if answer[0] == "here" else "nobody"
         return "elsewhere"
 
+    def name_agent(self, key: str, agent: str) -> None:
+        """Have whoever takes a leg over know its agent."""
+        self.registry.name_agent(key, agent)
+
     def mail(self, key: str) -> Iterator[Event]:
         """Take the events of a leg that came before it was known."""
         try:

@@ -51,6 +51,7 @@ _REFUSALS: dict[str, Refusal] = {
     "ended": "ended",
     "in use": "in use",
     "expired": "expired",
+    "elsewhere": "elsewhere",
 }
 
 
@@ -270,6 +271,11 @@ class RedisRegistry:
             self.write(info.call_control_id, _numbered(history))
         return bool(ours)
 
+    def name_agent(self, key: str, agent: str) -> None:
+        """Have whoever takes a leg over know its agent; see ``Inheritance.agent``."""
+        with contextlib.suppress(RegistryAway):
+            self.store.call("HSET", f"leg:{key}", "agent", agent)
+
     def legs(self) -> list[str]:
         """List the legs that live here as Redis has it.
 
@@ -287,14 +293,16 @@ class RedisRegistry:
         self.store.run("write", key, self.process, *(text for part in parts for text in part))
 
     def _inherit(self, key: str, estate: list[str | int]) -> Inheritance | None:
-        text, talking, age, epoch = estate
+        text, talking, age, epoch, agent = estate
         info = _read_info(text)
         if info is None:
             return None
         self._local.begin(info)
         with self._lock:
             self._epochs[key] = int(epoch)
-        return Inheritance(info, bool(talking), age=int(age) / 1000, epoch=int(epoch))
+        return Inheritance(
+            info, bool(talking), age=int(age) / 1000, epoch=int(epoch), agent=str(agent)
+        )
 
     def _with_history(self, left: Inheritance) -> Inheritance:
         """Add what was said; without it, if Redis has just gone away."""

@@ -7,7 +7,7 @@ braces, so that in a cluster all keys are on one node.
 Keys, behind the prefix::
 
     event:<id>        a webhook event that was seen
-    leg:<id>          hash: owner, epoch, info, birth, talking, began (ms)
+    leg:<id>          hash: owner, epoch, info, birth, talking, began (ms), agent
     legid:<leg id>    the call_control_id of a live leg
     session:<id>      the call_control_id of a session's first live leg
     ended:<id>        a leg that is over
@@ -63,8 +63,8 @@ local function relate(id, info)
   if session then redis.call('SET', session, id, 'PX', LIFE, 'NX') end
 end
 local function estate(id)
-  local leg = redis.call('HMGET', P .. 'leg:' .. id, 'info', 'talking', 'began', 'epoch')
-  return {{leg[1], leg[2] or '', now() - (leg[3] or now()), tonumber(leg[4])}}
+  local leg = redis.call('HMGET', P .. 'leg:' .. id, 'info', 'talking', 'began', 'epoch', 'agent')
+  return {{leg[1], leg[2] or '', now() - (leg[3] or now()), tonumber(leg[4]), leg[5] or ''}}
 end
 """
 
@@ -147,11 +147,13 @@ local owner = redis.call('HGET', leg, 'owner')
 if not owner then return {'ended'} end
 if state == 'used' then return {'in use'} end
 if now() > tonumber(t[3]) then return {'expired'} end
+if owner ~= me and redis.call('HGET', leg, 'agent') == '?'
+  and redis.call('HGET', leg, 'talking') ~= '1' and peek ~= '1' then return {'elsewhere'} end
 if peek == '1' then return {'taken', id, t[4] or '', owner} end
 redis.call('HSET', token, 'state', 'used')
 if owner ~= me then own(id, me) end
 local e = estate(id)
-return {'taken', id, t[4] or '', owner, e[1], e[2], e[3], e[4]}
+return {'taken', id, t[4] or '', owner, e[1], e[2], e[3], e[4], e[5]}
 """
 
 _RELEASE = """
@@ -196,7 +198,7 @@ while true do
   if redis.call('HGET', leg, 'owner') == from then
     own(id, me)
     local e = estate(id)
-    return {'taken', id, e[1], e[2], e[3], e[4]}
+    return {'taken', id, e[1], e[2], e[3], e[4], e[5]}
   end
 end
 """
