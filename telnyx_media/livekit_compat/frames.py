@@ -14,6 +14,8 @@ from livekit.agents.utils import aio
 
 from telnyx_media.pcm import mono
 
+SAMPLE_WIDTH = 2
+
 # As long as the messages of the session's sender.
 CHUNK_SECONDS = 0.1
 
@@ -53,12 +55,18 @@ class FrameChannel(aio.Chan[Any]):
     frame passes at once, and a rest that nothing follows leaves after :data:`PATIENCE`.
     """
 
-    def __init__(self) -> None:
-        """Belong to the running loop."""
+    def __init__(self, sample_rate: int) -> None:
+        """Belong to the running loop.
+
+        Args:
+            sample_rate: of the frames, in Hz; they have one channel.
+        """
         super().__init__()
         self._clock = asyncio.get_running_loop()
+        self._chunk = round(CHUNK_SECONDS * sample_rate) * SAMPLE_WIDTH
         self._pieces: list[bytes] = []
-        self._seconds = CHUNK_SECONDS
+        # Bytes until the next chunk is complete; the first frame is one.
+        self._missing = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def send_nowait(self, value: Any) -> None:
@@ -67,12 +75,10 @@ class FrameChannel(aio.Chan[Any]):
             self.pass_on()
             super().send_nowait(value)
             return
-        if self.closed:
-            super().send_nowait(value)
-        self._pieces.append(pcm_of(value))
-        self._seconds += value.samples_per_channel / value.sample_rate
-        # Half a sample is of no account here, the sum of many lengths is.
-        if self._seconds >= CHUNK_SECONDS - 1e-6:
+        pcm = bytes(value.data)
+        self._pieces.append(pcm)
+        self._missing -= len(pcm)
+        if self._missing <= 0:
             self.pass_on()
         elif self._timer is None:
             self._timer = self._clock.call_later(PATIENCE, self.pass_on)
@@ -82,11 +88,12 @@ class FrameChannel(aio.Chan[Any]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._seconds = 0.0
-        if self._pieces and not self.closed:
+        self._missing = self._chunk
+        if self._pieces:
             pcm = b"".join(self._pieces)
             self._pieces.clear()
-            super().send_nowait(pcm)
+            if not self.closed:
+                super().send_nowait(pcm)
 
     def close(self) -> None:
         """Let go of what is there, and end."""

@@ -85,7 +85,7 @@ class SpeechStream(stt.SpeechStream):
     ) -> None:
         """Begin to connect."""
         super().__init__(stt=stt, conn_options=conn_options, sample_rate=sample_rate)
-        self._input_ch = FrameChannel()
+        self._input_ch = FrameChannel(sample_rate)
         self._settings = settings
         self._utterances = Utterances(settings.language, marks=settings.engine.signals_endpoints)
         self._session: SttSession | None = None
@@ -111,7 +111,7 @@ class SpeechStream(stt.SpeechStream):
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Push audio of any number of channels, which are mixed into one; never waits."""
-        super().push_frame(to_mono(frame))
+        super().push_frame(frame if frame.num_channels == 1 else to_mono(frame))
 
     def update_options(self, **options: Any) -> None:
         """Change options of this stream alone; those that ``STT.update_options`` takes."""
@@ -200,6 +200,7 @@ class SpeechStream(stt.SpeechStream):
             on_connect=on_connect,
             on_loss=on_loss,
             on_end=on_end,
+            direct=True,
             tag="lk",
         )
 

@@ -315,6 +315,26 @@ class Connection:
 
     # -- any thread ------------------------------------------------------------------------------
 
+    def send_now(self, message: str | bytes) -> bool | None:
+        """Send a message without waiting, while the sender has nothing to do.
+
+        Waking the sender costs more than sending does.  Who calls this has to see to it that the
+        sender takes nothing meanwhile.
+
+        Returns:
+            Whether it was sent; ``None`` if a part of it was: the sender has to be woken, and sends
+            the rest first.
+        """
+        ws, transport = self._socket, self._transport
+        if ws is None or transport is None or not ws.lock.acquire(blocking=False):
+            return False
+        try:
+            binary = isinstance(message, bytes)
+            opcode = websocket.ABNF.OPCODE_BINARY if binary else websocket.ABNF.OPCODE_TEXT
+            return transport.send_now(websocket.ABNF.create_frame(message, opcode).format())
+        finally:
+            ws.lock.release()
+
     def cancel(self) -> None:
         """Wake every thread of this connection for the last time; never blocks, may be repeated."""
         if not self._cancelled:
@@ -330,6 +350,7 @@ class Connection:
 
     def _send_loop(self, source: Source) -> None:
         assert self._socket is not None
+        assert self._transport is not None
         next_ping = time.monotonic() + self._ping_interval
         try:
             while not self._cancelled:
@@ -339,6 +360,8 @@ class Connection:
                     messages = ()
                 except QueueClosed:
                     return
+                with self._socket.lock:
+                    self._transport.flush()
                 for message in messages:
                     if isinstance(message, str):
                         self._socket.send_text(message)

@@ -150,6 +150,7 @@ class SpeechToText:
         on_end: Callable[[Exception | None], None] | None = None,
         on_connect: Callable[[Connection], None] | None = None,
         on_loss: Callable[[TelnyxMediaError], bool] | None = None,
+        direct: bool = False,
         tag: str = "stt",
     ) -> SttSession:
         """Open a session; returns at once, the session connects on a thread of its own.
@@ -166,6 +167,8 @@ class SpeechToText:
             on_loss: decides about each lost connection, on the same thread, in place of the retry
                 policy: it waits as long as it likes and returns whether the engine is given up; the
                 next connection is made when it returns. What it raises ends the session.
+            direct: whether ``send`` writes to the socket itself while that needs no waiting; it
+                saves waking the sender, and costs the thread that sends some microseconds.
             tag: of the leg, for the names of threads.
 
         Raises:
@@ -180,6 +183,7 @@ class SpeechToText:
             on_end=on_end,
             on_connect=on_connect,
             on_loss=on_loss,
+            direct=direct,
             tag=tag,
         )
 

@@ -103,6 +103,7 @@ class SttSession:
         tag: str,
         on_connect: Callable[[Connection], None] | None = None,
         on_loss: Callable[[TelnyxMediaError], bool] | None = None,
+        direct: bool = False,
     ) -> None:
         """Start to connect; made by :meth:`SpeechToText.open`."""
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
@@ -123,6 +124,7 @@ class SttSession:
         self._on_end = on_end
         self._on_connect = on_connect
         self._on_loss = on_loss
+        self._direct = direct
         self._tag = tag
         self._plan = 0
         self._options = service.plan(0, sample_rate=sample_rate, encoding=wire)
@@ -393,6 +395,8 @@ class SttSession:
         )
         if self.connections > 1:
             self._overlap.arm()
+        if self._direct:
+            feed.direct = connection.send_now
         connection.start(feed)
         return feed
 

@@ -93,6 +93,8 @@ class Transport:
         self._closed = False
         self._woken = False
         self._buffer = bytearray()
+        # What was begun to be sent without waiting, and has to go out before anything else.
+        self._rest = b""
         self._deadline: Deadline | None = deadline
         self.read_timeout: float | None = None
         self.write_timeout: float | None = None
@@ -136,6 +138,7 @@ class Transport:
             TimeoutError: the peer took nothing in time.
             OSError: the connection broke.
         """
+        self.flush()
         view = memoryview(data)[:READ_SIZE]
         sent: int = self._wait(lambda: self._sock.send(view), self._limit(self.write_timeout))
         return sent
@@ -143,12 +146,45 @@ class Transport:
     def offer(self, data: bytes) -> bool:
         """Send ``data`` if the kernel takes all of it at once; never wait, never raise."""
         with self._lock:
-            if self._woken or self._closed:
+            if self._woken or self._closed or self._rest:
                 return False
             try:
                 return self._sock.send(data) == len(data)
             except (OSError, ValueError):
                 return False
+
+    def send_now(self, data: bytes) -> bool | None:
+        """Send ``data`` without waiting.
+
+        Returns:
+            Whether it was sent; ``None`` if a part of it was, and the rest is for :meth:`flush`,
+            which has to come before anything else and may wait.
+        """
+        with self._lock:
+            if self._woken or self._closed or self._rest:
+                return False
+            try:
+                sent = self._sock.send(data)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                # OpenSSL has begun with it, and wants the same again.
+                sent = 0
+            except (OSError, ValueError):
+                # Full, or broken, as whoever waits will find out.
+                return False
+            self._rest = data[sent:]
+            return None if self._rest else True
+
+    def flush(self) -> None:
+        """Send what :meth:`send_now` could not.
+
+        Raises:
+            TimeoutError: the peer took nothing in time.
+            OSError: the connection broke.
+        """
+        while self._rest:
+            limit = self._limit(self.write_timeout)
+            sent: int = self._wait(lambda: self._sock.send(self._rest), limit)
+            self._rest = self._rest[sent:]
 
     def shutdown(self, how: int = socket.SHUT_RDWR) -> None:
         """End both directions, as :meth:`wake` does."""

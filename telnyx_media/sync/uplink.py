@@ -106,7 +106,7 @@ class Uplink:
                 self.dropped += self.ring.seconds(self.ring.start - self._sent)
                 self._sent = self.ring.start
             feed = self._feed
-            if feed is not None and feed.is_due():
+            if feed is not None and feed.is_due() and not feed.send_now():
                 self.changed.notify_all()
             return True
 
@@ -184,6 +184,8 @@ class Feed:
         close_sent: whether ``CloseStream`` was taken.
         close_sent_at: when, on the monotonic clock.
         closed: set when nothing is taken any more.
+        direct: sends a message without waiting, from whichever thread pushes, while the sender
+            waits; ``Connection.send_now``.
     """
 
     def __init__(self, uplink: Uplink, convert: Convert, preamble: bytes, controls: bool) -> None:
@@ -195,6 +197,11 @@ class Feed:
         self.close_sent = False
         self.close_sent_at = 0.0
         self.closed = False
+        self.direct: Callable[[str | bytes], bool | None] | None = None
+        # Cut already, and for the sender after all.
+        self._refused: list[str | bytes] = []
+        self._sender_waits = False
+        self._kicked = False
         self._uplink = uplink
         self._convert = convert
         self._preamble = preamble
@@ -221,14 +228,18 @@ class Feed:
             while True:
                 if self.closed:
                     raise QueueClosed
-                messages = self._cut(rest=waited)
-                if messages:
+                messages = self._refused + self._cut(rest=waited)
+                self._refused = []
+                if messages or self._kicked:
+                    self._kicked = False
                     return messages
                 if deadline.expired:
                     raise TimeoutError
                 remaining = deadline.remaining()
                 limit = PATIENCE if self.position < self._uplink.ring.end else KEEP_ALIVE_AFTER
+                self._sender_waits = True
                 waited = not changed.wait(limit if remaining is None else min(limit, remaining))
+                self._sender_waits = False
 
     def close(self, *, drop: bool = False) -> None:
         """Take nothing any more; wakes the sender."""
@@ -242,6 +253,25 @@ class Feed:
         """Whether there is a whole message, or the very first bytes; ``changed`` is held."""
         waiting = self._uplink.ring.end - self.position
         return waiting >= self._message or (self._first and waiting > 0)
+
+    def send_now(self) -> bool:
+        """Send what is due from this thread, if the sender waits; ``changed`` is held.
+
+        Returns:
+            Whether the sender has nothing to do with it.
+        """
+        if self.direct is None or not self._sender_waits or self.closed or self._kicked:
+            return False
+        messages = self._refused + self._cut(rest=False)
+        self._refused = []
+        for number, message in enumerate(messages):
+            sent = self.direct(message)
+            if not sent:
+                # With the message that was begun, the rest of it is the sender's first.
+                self._kicked = True
+                self._refused = messages[number + (sent is None) :]
+                return False
+        return True
 
     def sent_before(self, now: float) -> int:
         """Get the position sent long enough ago to have been heard; ``changed`` is held."""

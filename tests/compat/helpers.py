@@ -29,7 +29,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run ``main`` in a loop of its own; no task of it may be left behind."""
 
     async def guarded() -> T:
-        result = await asyncio.wait_for(main(), 4 * PATIENCE)
+        result = await asyncio.wait_for(main(), 8 * PATIENCE)
         # A task that was cancelled needs a turn of the loop to end.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -126,9 +126,9 @@ async def closing(*closables: Any) -> AsyncIterator[None]:
             await closable.aclose()
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until ``condition()`` is true, at most ``PATIENCE`` seconds."""
-    limit = asyncio.get_running_loop().time() + PATIENCE
+async def until(condition: Callable[[], object], what: str, *, patience: float = PATIENCE) -> None:
+    """Wait until ``condition()`` is true, at most ``patience`` seconds."""
+    limit = asyncio.get_running_loop().time() + patience
     while not condition():
         assert asyncio.get_running_loop().time() < limit, f"{what} did not come"
         await asyncio.sleep(0.005)

@@ -147,7 +147,11 @@ def test_twenty_sessions_at_once() -> None:
         async with Conversation(Model(f"w{number} w{number + 1}."), **options) as talk:
             talk.microphone.hear(silence(0.3) + utterance(5 * number, 3))
             expected = [f"w{number}", f"w{number + 1}"]
-            await until(lambda: words_in(bytes(talk.loudspeaker.pcm)) == expected, "the answer")
+            await until(
+                lambda: words_in(bytes(talk.loudspeaker.pcm)) == expected,
+                "the answer",
+                patience=6 * PATIENCE,
+            )
             assert talk.finals == [" ".join(f"w{5 * number + i}" for i in range(3))]
 
     async def main() -> None:

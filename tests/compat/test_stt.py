@@ -477,7 +477,9 @@ def test_r26_the_connect_ends_before_the_frameworks_limit() -> None:
         with stalled_upgrade() as peer:
             stt = STT(api_key=KEY, base_url=peer.url)
             stream = stt.stream(
-                conn_options=APIConnectOptions(max_retry=1, retry_interval=0.05, timeout=0.5)
+                conn_options=APIConnectOptions(
+                    max_retry=1, retry_interval=0.05, timeout=0.4 * PATIENCE
+                )
             )
             with pytest.raises(APIConnectionError):
                 await collect(stream)
