@@ -45,11 +45,10 @@ BAD_ENDINGS = frozenset(
 # Seconds after a call's end in which a recording of it may still appear.
 SETTLING = 20.0
 
-# Pixels of a second in the picture of a recording, and its least and greatest width.
-PIXELS, NARROWEST, WIDEST = 9, 640, 12000
-
-# Seconds between two labels of the time axis; the first one that leaves room is taken.
-TICKS = (5, 10, 15, 30, 60, 120, 300, 600)
+# Of the picture of a recording, by its length in seconds: its least width, as the stylesheet knows
+# it, and the seconds between two labels of its time axis.
+SIZES = ((60, 1, 5), (150, 2, 10), (300, 3, 15), (600, 4, 15), (1200, 5, 30), (3600, 6, 60))
+LARGEST = (7, 300)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Block:
-    """A turn in the picture of a recording, in its pixels."""
+    """A turn in the picture of a recording: place and width in percent, beginning in seconds."""
 
     said: Said
     x: float
@@ -119,14 +118,14 @@ class Audio:
     Attributes:
         id: the recording's.
         seconds: its length.
-        width: pixels of its picture.
+        size: how wide its picture is at least, from 1 to 7.
         blocks: what was said in it.
-        ticks: labels of the time axis: place and text.
+        ticks: labels of the time axis: place in percent, and text.
     """
 
     id: str
     seconds: float
-    width: int
+    size: int
     blocks: tuple[Block, ...]
     ticks: tuple[tuple[float, str], ...]
 
@@ -257,18 +256,19 @@ def _events(events: Iterable[EventRecord], began_at: datetime) -> Iterator[tuple
 
 def _audio(recording: RecordingRecord, said: Sequence[Said]) -> Audio:
     seconds = max(recording.seconds, 0.001)
-    width = round(min(WIDEST, max(NARROWEST, seconds * PIXELS)))
-    scale = width / seconds
+    scale = 100 / seconds
     blocks = []
     for one in said:
         at = (one.at - recording.began_at).total_seconds()
         end = min(seconds, at + one.length)
         start = max(0.0, at)
         if one.text and start < end:
-            blocks.append(Block(one, start * scale, max(3.0, (end - start) * scale), start))
-    every = next((tick for tick in TICKS if tick * scale >= 60), TICKS[-1])
-    ticks = tuple((second * scale, clock(second)) for second in range(0, int(seconds) + 1, every))
-    return Audio(recording.id, seconds, width, tuple(blocks), ticks)
+            blocks.append(Block(one, start * scale, (end - start) * scale, start))
+    size, every = next((found for limit, *found in SIZES if seconds <= limit), LARGEST)
+    # The last ones would reach beyond the picture.
+    labelled = range(0, int(0.96 * seconds) + 1, every)
+    ticks = tuple((second * scale, clock(second)) for second in labelled)
+    return Audio(recording.id, seconds, size, tuple(blocks), ticks)
 
 
 def clock(seconds: float) -> str:

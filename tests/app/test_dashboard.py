@@ -17,6 +17,7 @@ from bridge.dashboard.actions import number_of
 from bridge.dashboard.troubles import Troubles
 from bridge.dashboard.waveform import draw
 from bridge.errors import StorageError
+from bridge.simulator import Callee
 from tests.app.dashboards import (
     CALLED,
     CALLER,
@@ -519,6 +520,27 @@ def test_a_live_call_can_be_transferred(tmp_path: Path) -> None:
             assert phone.seen.summary().reason == "transferred"
             wait_until(lambda: "transferred" in person.reads(f"/calls/{leg}"), "the end")
         assert not call.ended
+
+
+def test_a_transfer_that_nobody_takes_changes_nothing(tmp_path: Path) -> None:
+    """The call goes on with its agent, and the health page tells of it."""
+
+    def agent(call: Call) -> None:
+        for turn in call.turns():
+            call.say(f"You pressed {len(turn.digits)}.")
+
+    with phone_line(agent, BRIDGE_DASHBOARD_PASSWORD=PASSWORD) as phone:
+        phone.simulator.add_callee("+12025550177", Callee("busy", after=0.1))
+        call = phone.call({"dtmf": "5", "when": 3}, {"wait": 60})
+        phone.seen.wait_for(lambda: phone.seen.media)
+        leg = phone.seen.media[0].call_leg_id
+        with Visitor(phone.url) as person:
+            person.sign_in()
+            wait_until(lambda: leg in person.get().text, "the call")
+            person.send(f"/calls/{leg}/transfer", to="+12025550177")
+            wait_until(lambda: "could not transfer" in person.reads("/health"), "the warning")
+            phone.seen.wait_for(lambda: phone.seen.replies)
+            assert not call.ended
 
 
 @pytest.mark.parametrize(

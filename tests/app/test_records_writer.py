@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bridge.call import CallInfo, Reply
+from bridge.call import CallInfo, Remark, Reply
 from bridge.decisions import Turn
 from bridge.errors import RecordsError
 from bridge.events import parse_event
@@ -100,6 +100,30 @@ def test_a_call_is_written_as_it_went(writer: RecordWriter, url: str) -> None:
     assert (recording.location, recording.seconds) == ("x.wav", 8.25)
     assert (recording.began_at - NOON).total_seconds() == -9
     store.close()
+
+
+def test_a_reply_is_written_as_it_is_said(writer: RecordWriter, url: str) -> None:
+    """One row that grows and has no end yet; what is told of it too late makes no second one."""
+
+    def said() -> list[tuple[str, str, bool]]:
+        assert writer.flush(PATIENCE)
+        store = RecordStore(url)
+        call = store.call("leg-1")
+        store.close()
+        assert call is not None
+        # The clock stands still, so they have no order.
+        return sorted((r.text, r.heard, r.until is None) for r in call.remarks)
+
+    writer.on_begin(INFO)
+    writer.on_saying(INFO, Remark("agent", "One.", ""))
+    assert said() == [("One.", "", True)]
+    writer.on_saying(INFO, Remark("agent", "One. Two.", "One."))
+    assert said() == [("One. Two.", "One.", True)]
+    writer.on_reply(INFO, Reply("One. Two.", "One.", interrupted=True), TurnLatency())
+    writer.on_saying(INFO, Remark("agent", "One. Two.", "One."))
+    assert said() == [("One. Two.", "One.", False)]
+    writer.on_saying(INFO, Remark("agent", "Three.", ""))
+    assert said() == [("One. Two.", "One.", False), ("Three.", "", True)]
 
 
 def test_webhooks_tell_of_end_and_cost(writer: RecordWriter, url: str) -> None:

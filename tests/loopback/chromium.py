@@ -117,6 +117,8 @@ class Chromium:
         )
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(f"{domain}.enable")
+        # Its window is nowhere, so nothing in it would have the focus.
+        self.command("Emulation.setFocusEmulationEnabled", enabled=True)
         self.resize(1280, 860)
 
     def close(self) -> None:
@@ -186,7 +188,8 @@ class Chromium:
         def holds() -> bool:
             # While a page is being replaced by the next one there is nothing to ask.
             with contextlib.suppress(AssertionError):
-                found.append(self.run(script))
+                # An element has no value of its own outside of the page.
+                found.append(self.run(f"(v => v instanceof Node || v)({script})"))
             return bool(found and found[-1])
 
         self.wait_until(holds, script, timeout)
@@ -229,8 +232,9 @@ class Chromium:
         """Say what has the focus: its element and its name, as a screen reader would begin."""
         return str(
             self.run(
-                "(e => e.localName + ': ' + (e.getAttribute('aria-label') || "
-                "e.labels?.[0]?.textContent || e.textContent).replace(/\\s+/g, ' ').trim())"
+                "(e => e === document.body ? 'nothing' : e.localName + ': ' + "
+                "(e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent)"
+                ".replace(/\\s+/g, ' ').trim())"
                 "(document.activeElement)"
             )
         )

@@ -105,7 +105,7 @@ function prepare() {
   for (const wave of document.querySelectorAll("svg[data-wave]:not([data-ready])")) {
     wave.dataset.ready = "";
     const section = wave.closest("section"), audio = section.querySelector("audio");
-    const width = wave.viewBox.baseVal.width, seconds = +wave.dataset.seconds;
+    const seconds = +wave.dataset.seconds;
     draw(wave);
     wave.addEventListener("click", event => {
       const box = wave.getBoundingClientRect();
@@ -113,10 +113,10 @@ function prepare() {
     });
     const head = wave.querySelector(".head"), scroll = wave.closest(".scroll");
     audio.addEventListener("timeupdate", () => {
-      const x = audio.currentTime / seconds * width;
-      head.setAttribute("x1", x);
-      head.setAttribute("x2", x);
-      const seen = x / width * wave.getBoundingClientRect().width - scroll.scrollLeft;
+      const share = audio.currentTime / seconds;
+      head.setAttribute("x1", 100 * share + "%");
+      head.setAttribute("x2", 100 * share + "%");
+      const seen = share * wave.getBoundingClientRect().width - scroll.scrollLeft;
       if (!audio.paused && (seen < 0 || seen > scroll.clientWidth)) scroll.scrollLeft += seen - 60;
       for (const turn of document.querySelectorAll("li[data-from]"))
         turn.classList.toggle("now", audio.currentTime >= +turn.dataset.from
