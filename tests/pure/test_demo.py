@@ -84,9 +84,9 @@ def test_a_call_becomes_turns_with_latencies() -> None:
     assert reply.parts == {"endpoint": 0.5}
     figures = timeline.figures()
     assert figures.reply == pytest.approx(0.55)
-    # "Four people." is complete, so the app waited less than the setting.
-    assert figures.chosen == pytest.approx(0.35)
-    assert figures.beyond == pytest.approx(0.2)
+    # A full stop alone says little, so the app waited as long as the setting says.
+    assert figures.chosen == pytest.approx(0.5)
+    assert figures.beyond == pytest.approx(0.05)
     assert figures.stopped is None
 
 
@@ -126,7 +126,12 @@ def test_a_clip_that_made_two_turns_is_parted() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("A table for four.", 0.35), ("a table for four", 0.5), ("I would like two and", 1.2)],
+    [
+        ("No, thank you.", 0.35),
+        ("A table for four.", 0.5),
+        ("a table for four", 0.5),
+        ("I would like two and", 1.2),
+    ],
 )
 def test_the_chosen_silence_depends_on_the_words(text: str, seconds: float) -> None:
     """The app waits longer for a caller who is likely to go on."""
