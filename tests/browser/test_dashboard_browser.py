@@ -72,8 +72,8 @@ def test_a_live_call_appears_speaks_and_ends(browser: Chromium) -> None:
         hang_up.wait(8 * PATIENCE)
 
     with ExitStack() as stack:
-        variables = {"BRIDGE_DASHBOARD_PASSWORD": PASSWORD}
-        phone = stack.enter_context(phone_line(agent, texts=["two loaves of bread"], **variables))
+        line = phone_line(agent, texts=["two loaves of bread"], BRIDGE_DASHBOARD_PASSWORD=PASSWORD)
+        phone = stack.enter_context(line)
         # However the test ends, so does the agent.
         stack.callback(hang_up.set)
         sign_in(browser, phone.url)
