@@ -1,26 +1,27 @@
 """A real Chromium without a window, driven over its own protocol (Chrome DevTools Protocol).
 
-One thread, the test's: a command is sent and everything is read until its answer has come.  Events
-that come meanwhile are kept.
+It is talked to through two pipes.  When they are closed it ends by itself, so none is left behind
+even by tests that are killed.
+
+One thread, the test's: a command is sent and everything is read until its answer has come.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import requests
-import websocket
 
 from tests.loopback import PATIENCE
 
@@ -47,8 +48,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--font-render-hinting=none",
     "--lang=en-GB",
-    "--remote-debugging-port=0",
-    "--remote-allow-origins=*",
+    "--remote-debugging-pipe",
 )
 
 # What a key is to the browser: its code, its number, and the text it types.
@@ -77,9 +77,11 @@ class Chromium:
         self._binary = binary
         self._folder = TemporaryDirectory(prefix="bridge-chromium-", ignore_cleanup_errors=True)
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket: websocket.WebSocket | None = None
+        # Our ends of the two pipes, what was read beyond a message, and the page's session.
+        self._pipes: tuple[int, int] | None = None
+        self._read = b""
+        self._session: dict[str, str] = {}
         self._number = 0
-        self._events: list[dict[str, Any]] = []
         self.problems: list[str] = []
 
     def __enter__(self) -> Chromium:
@@ -96,25 +98,29 @@ class Chromium:
     def _start(self) -> None:
         profile = Path(self._folder.name, "profile")
         environ = {**os.environ, "HOME": self._folder.name, "TZ": "UTC"}
+        to_read, to_write = os.pipe(), os.pipe()
+        self._pipes = to_read[0], to_write[1]
+        # Commands come in on 3, answers leave on 4; above both, so that neither is overwritten.
+        theirs = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (to_write[0], to_read[1])]
+        os.close(to_write[0])
+        os.close(to_read[1])
+        script = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
         with Path(self._folder.name, "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [self._binary, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+                ["bash", "-c", script, "bash", self._binary, *FLAGS, f"--user-data-dir={profile}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environ,
+                pass_fds=theirs,
                 # A group of its own, so that its helpers end with it.
                 start_new_session=True,
             )
-        port_file = profile / "DevToolsActivePort"
-        self.wait_until(port_file.exists, "Chromium's port", 6 * PATIENCE)
-        self.wait_until(lambda: port_file.read_text().strip(), "Chromium's port")
-        port = port_file.read_text().split()[0]
-        targets = requests.get(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE).json()
-        page = next(target for target in targets if target["type"] == "page")
-        self._socket = websocket.create_connection(
-            page["webSocketDebuggerUrl"], timeout=6 * PATIENCE, http_no_proxy=["127.0.0.1"]
-        )
+        for pipe in theirs:
+            os.close(pipe)
+        target = self.command("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.command("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = {"sessionId": attached["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(f"{domain}.enable")
         # Its window is nowhere, so nothing in it would have the focus.
@@ -123,10 +129,9 @@ class Chromium:
 
     def close(self) -> None:
         """End it with all its helpers; may be called twice."""
-        if self._socket is not None:
-            with contextlib.suppress(websocket.WebSocketException, OSError):
-                self._socket.close(timeout=0)
-            self._socket = None
+        pipes, self._pipes = self._pipes, None
+        for pipe in pipes or ():
+            os.close(pipe)
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -138,19 +143,33 @@ class Chromium:
 
     def command(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and get its result; raises AssertionError if it failed."""
-        assert self._socket is not None
+        assert self._pipes is not None
         self._number += 1
-        self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
+        message = {"id": self._number, "method": method, "params": params, **self._session}
+        os.write(self._pipes[1], json.dumps(message).encode() + b"\0")
         while True:
-            message = json.loads(self._socket.recv())
-            if message.get("id") == self._number:
-                assert "error" not in message, f"{method}: {message['error']}"
-                result: dict[str, Any] = message["result"]
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
                 return result
-            self._note(message)
+            self._note(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        """Read one message; they end with a zero byte."""
+        assert self._pipes is not None
+        while b"\0" not in self._read:
+            readable = select.select([self._pipes[0]], [], [], 6 * PATIENCE)[0]
+            part = os.read(self._pipes[0], 1 << 20) if readable else b""
+            if not part:
+                log = Path(self._folder.name, "log").read_text(errors="replace")
+                raise AssertionError(f"Chromium says nothing: {log[-2000:]}")
+            self._read += part
+        text, _, self._read = self._read.partition(b"\0")
+        message: dict[str, Any] = json.loads(text)
+        return message
 
     def _note(self, message: dict[str, Any]) -> None:
-        self._events.append(message)
         params = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
@@ -268,12 +287,3 @@ class Chromium:
     def screenshot(self, path: Path) -> None:
         """Keep a picture of what is seen."""
         path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot")["data"]))
-
-
-@contextlib.contextmanager
-def browsing(binary: str, cookies: Sequence[dict[str, Any]] = ()) -> Iterator[Chromium]:
-    """Have a browser with these cookies."""
-    with Chromium(binary) as browser:
-        for cookie in cookies:
-            browser.command("Network.setCookie", **cookie)
-        yield browser
