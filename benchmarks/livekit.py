@@ -188,12 +188,12 @@ async def swallowed(plugin: str, url: str, seconds: float) -> dict[str, float]:
     return {"told": 0.0}
 
 
-async def busy(plugin: str, url: str, seconds: float) -> dict[str, float]:
-    """Recognise against a service that is always busy, with three retries."""
+async def closing_service(plugin: str, url: str, seconds: float) -> dict[str, float]:
+    """Recognise against a service that closes each connection, with three retries."""
     import livekit.rtc as rtc
     from livekit.agents import APIConnectOptions
 
-    stt, _ = make(plugin, url, "busy")
+    stt, _ = make(plugin, url, "closing")
     pcm = speech(1.0)
     async with closing(stt):
         with contextlib.suppress(Exception):
@@ -340,7 +340,7 @@ MEASURES: dict[str, tuple[Measure, float]] = {
     "first audio": (first_audio, 0.0),
     "reset": (reset, 0.0),
     "swallowed": (swallowed, 0.0),
-    "busy": (busy, 0.0),
+    "closing": (closing_service, 0.0),
     "busy once": (busy_once, 0.0),
     "fifty streams": (many_streams, 10.0),
     "replies": (many_replies, 6.0),
@@ -353,7 +353,7 @@ ROWS = (
     ("speech_lost_s", "speech lost of a reply of four sentences, s"),
     ("lost_s", "audio never heard around a reset after 2 s, s"),
     ("told", "1011 in place of the last transcript is an error (1 = yes)"),
-    ("busy_connections", "connections of `recognize` to a busy service, 3 retries allowed"),
+    ("connections", "connections of `recognize` where each is closed, 3 retries allowed"),
     ("heard", "hears again after one 503 (1 = yes)"),
     ("stt_cpu_ms_per_stream_s", "STT CPU, ms per stream-second (50 streams)"),
     ("loop_lag_p99_ms", "loop lag p99 meanwhile, ms"),
@@ -415,8 +415,8 @@ def run(names: list[str], repetitions: int, share: float) -> dict[str, dict[str,
                     if name == "reset":
                         blocks = found.pop("audio_blocks")
                         found["lost_s"] = (blocks - seen["blocks"]) * BLOCK_SECONDS
-                    if name == "busy":
-                        found["busy_connections"] = float(seen["connections"])
+                    if name == "closing":
+                        found["connections"] = float(seen["connections"])
                     for figure, value in found.items():
                         figures[plugin].setdefault(figure, []).append(value)
                     print(f"{repetition + 1} {name:>16} {plugin:>9}: {found}", file=sys.stderr)

@@ -218,7 +218,9 @@ async def handle(socket: ServerConnection) -> None:
     fault, path = fault_of(parts.path)
     counts.connections += 1
     try:
-        if path == STT:
+        if fault == "closing":
+            await socket.close(1011)
+        elif path == STT:
             await transcribe(socket, fault, dict(urllib.parse.parse_qsl(parts.query)))
         elif path == TTS:
             await synthesise(socket)
