@@ -150,7 +150,9 @@ def _value(
     if kind != "string" or "enum" in about:
         return None
     if "day" in name or "date" in name:
-        return next((day for day in _DAYS if day in words), None)
+        # Some recognisers write "to-morrow".
+        said_days = re.findall(r"[a-z]+", said.lower().replace("to-", "to"))
+        return next((day for day in _DAYS if day in said_days), None)
     if "time" in name:
         found = re.search(r"\bat (half past \w+|\w+( o'clock| [ap]m|:\d\d)?)", said, re.IGNORECASE)
         return found[1] if found else None

@@ -158,7 +158,10 @@ class OfflineListener:
 
 
 class BurstListener:
-    """Says one text for each burst of sound: an interim when it begins, the final when it ends."""
+    """Says one text for each burst of sound: an interim when it begins, the final when it ends.
+
+    A burst that is finalized before its end has said its text; nothing is said at its end.
+    """
 
     # -40 dBFS: far above the noise of a line, far below a tone or a voice.
     LOUD = 330
@@ -177,12 +180,13 @@ class BurstListener:
         self._rest = b""
         self._count = 0
         self._loud = False
+        self._told = False
         self._silence = 0.0
 
     @property
     def speaking(self) -> bool:
-        """Whether a burst has begun and not ended."""
-        return self._loud
+        """Whether a burst has begun of which no final was given."""
+        return self._loud and not self._told
 
     def feed(self, pcm: bytes) -> Iterator[Said]:
         """Take audio; looks at it in steps of 10 ms."""
@@ -192,19 +196,20 @@ class BurstListener:
         for at in range(0, end, self._frame):
             loud = rms(data[at : at + self._frame]) > self.LOUD
             if loud and not self._loud:
-                self._loud = True
+                self._loud, self._told = True, False
                 self._count += 1
                 if self._listening.interims:
                     yield Said(self._text(), is_final=False)
             self._silence = 0.0 if loud else self._silence + 0.01
             if self._loud and self._silence >= self._listening.endpoint - 0.001:
                 self._loud = False
-                yield Said(self._text(), confidence=1.0, speech_final=True)
+                if not self._told:
+                    yield Said(self._text(), confidence=1.0, speech_final=True)
 
     def finalize(self) -> Iterator[Said]:
-        """End the burst that is open."""
-        if self._loud:
-            self._loud = False
+        """Give the final of the burst that is open."""
+        if self.speaking:
+            self._told = True
             yield Said(self._text(), confidence=1.0)
 
     def _text(self) -> str:

@@ -133,7 +133,7 @@ def test_the_telnyx_engine_says_one_final_and_stays_open(
         send_audio(socket, burst(after=0.0))
         socket.send(CLOSE)
         first = receive(socket)
-        send_audio(socket, burst(after=1.0))
+        send_audio(socket, silence(1.0, 8000) + burst(after=1.0))
         second = receive(socket)
 
     assert first == {"transcript": "word 1", "is_final": True, "confidence": None}
@@ -163,6 +163,19 @@ def test_finalize_brings_what_is_open_at_once(url: str) -> None:
         second = receive(socket)
 
     assert (first["transcript"], second["transcript"]) == ("word 1", "word 2")
+
+
+def test_a_burst_that_is_finalized_in_its_middle_has_one_text(url: str) -> None:
+    """The rest of it is not another word."""
+    with open_socket(f"{url}?{DEEPGRAM}") as socket:
+        send_audio(socket, burst(after=0.0))
+        socket.send('{"type":"Finalize"}')
+        first = receive(socket)
+        send_audio(socket, burst() + burst())
+        socket.send(CLOSE)
+        rest = [m["transcript"] for m in receive_all(socket) if m["is_final"]]
+
+    assert (first["transcript"], rest) == ("word 1", ["word 2"])
 
 
 def test_endpointing_is_obeyed(url: str) -> None:
@@ -274,7 +287,7 @@ def test_audio_that_is_not_what_was_promised_is_an_error(url: str) -> None:
 
 def test_an_idle_session_is_closed_if_that_is_wanted() -> None:
     """``KeepAlive`` keeps it; silence on the socket ends it."""
-    service = TranscriptionService(api_key=KEY, listen=BurstListener, idle_timeout=0.2)
+    service = TranscriptionService(api_key=KEY, listen=BurstListener, idle_timeout=0.5)
     with speech_server(stt=service) as base, open_socket(f"{base}{PATH}?{DEEPGRAM}") as socket:
         for _ in range(5):
             socket.send('{"type":"KeepAlive"}')
