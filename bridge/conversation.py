@@ -156,7 +156,8 @@ class Conversation:
         self._waiting: deque[Turn] = deque(maxlen=WAITING_TURNS)
         self._early = EarlyTurn()
         self._judge = judge
-        self._last_turn: tuple[Turn, float] | None = None
+        # The turn that nobody has answered, when it was over, and the silence chosen for that.
+        self._last_turn: tuple[Turn, float, float | None] | None = None
         self._history: list[Remark] = list(history)
         self._pending = ("", "")
         self._stirs = 0
@@ -260,10 +261,24 @@ class Conversation:
                 self._delivery.disconnect(now if ended is None else ended(now))
 
     def hear_voice(
-        self, windows: Sequence[float], seconds: float, level: float | None = None
+        self,
+        windows: Sequence[float],
+        seconds: float,
+        levels: Sequence[float] = (),
+        packet: float = 0.02,
     ) -> None:
-        """Take in voice activity: probabilities of windows of so many ``seconds``."""
+        """Take in voice activity.
+
+        Args:
+            windows: probabilities of the windows that are complete now.
+            seconds: length of a window.
+            levels: how loud the packets since the last time were, in dBFS.
+            packet: seconds of a packet.
+        """
         with self._locked() as now:
+            for back, loud in zip(range(len(levels) - 1, -1, -1), levels, strict=True):
+                self._turns.sound(loud, now - back * packet)
+            level = levels[-1] if levels else None
             playing = None if self._speech is None else self._playout.level(now)
             self._note_echo(now)
             for back, probability in zip(range(len(windows) - 1, -1, -1), windows, strict=True):
@@ -366,7 +381,7 @@ class Conversation:
 
     def _apply(self, decision: Decision, now: float) -> None:
         if isinstance(decision, TurnEnded):
-            self._end_turn(decision.turn, now)
+            self._end_turn(decision, now)
         elif isinstance(decision, BargeIn):
             self._delivery.hold("barge-in", now)
             at = decision.at
@@ -379,7 +394,7 @@ class Conversation:
             self._after.append(self._listener.false_alarm)
         elif isinstance(decision, TurnExpected):
             self._early.expect(decision.turn, self._waiting)
-            self._last_turn = (decision.turn, now)
+            self._last_turn = (decision.turn, now, None)
             self._changed.notify_all()
         elif isinstance(decision, TurnRevoked):
             self._take_back(now)
@@ -398,26 +413,29 @@ class Conversation:
         self._stirs += 1
         self._changed.notify_all()
 
-    def _end_turn(self, turn: Turn, now: float) -> None:
+    def _end_turn(self, ended: TurnEnded, now: float) -> None:
+        turn = ended.turn
         self.counts.turns += 1
         if self._early.confirm(turn, self._waiting):
-            self._let_speak(turn, now)
+            self._let_speak(ended, now)
         else:
             self._waiting.append(turn)
-            self._last_turn = (turn, now)
+            self._last_turn = (turn, now, ended.chosen)
         at = max(0.0, turn.started_at - self._began)
         self._remember(Remark("caller", turn.text, turn.text, at=at, digits=turn.digits))
         self._changed.notify_all()
-        latency = TurnLatency(endpoint=None if turn.digits else now - turn.ended_at)
+        latency = TurnLatency(
+            endpoint=None if turn.digits else now - turn.ended_at, chosen=ended.chosen
+        )
         self._after.append(lambda: self._listener.turn_ended(turn, latency))
 
-    def _let_speak(self, turn: Turn, now: float) -> None:
+    def _let_speak(self, ended: TurnEnded, now: float) -> None:
         """Say the reply that was begun early, if there is one: its turn is sure."""
         speech = self._speech
         if speech is None or not speech.early:
-            self._last_turn = (turn, now)
+            self._last_turn = (ended.turn, now, ended.chosen)
             return
-        speech.be_asked(turn, now)
+        speech.be_asked(ended.turn, now, ended.chosen)
         self._turns_begin(speech, now)
         self._delivery.release("early", now)
         self._check_finished(now)
@@ -552,7 +570,7 @@ class Conversation:
             self._speech = speech
             speech.asked_at = now
             if self._last_turn is not None:
-                speech.turn, speech.turn_at = self._last_turn
+                speech.turn, speech.turn_at, speech.chosen = self._last_turn
                 self._last_turn = None
             speech.interruptible = interruptible is not False
             speech.guard = interruptible if isinstance(interruptible, Guard) else Guard()

@@ -74,9 +74,15 @@ class TurnRevoked:
 
 @dataclass(frozen=True)
 class TurnEnded:
-    """The caller's turn is complete."""
+    """The caller's turn is complete.
+
+    Attributes:
+        turn: what was said.
+        chosen: seconds of silence that were chosen to be its end, if silence was.
+    """
 
     turn: Turn
+    chosen: float | None = None
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,14 @@ class Utterance:
         end = max(silent_from + self._delay(text, silent_from), self._voice.stirs_until)
         return end + self._settings.transcript_wait if self.waits_for_text else end
 
+    @property
+    def chosen(self) -> float | None:
+        """How many seconds of silence end the turn, as things are; ``None``: silence does not."""
+        silent_from = self._silent_from()
+        if silent_from is None or not self.text or self._engine_decides(self.text):
+            return None
+        return self._delay(self.text, silent_from)
+
     def _silent_from(self) -> float | None:
         if not self._voiced:
             return self._text_at

@@ -56,9 +56,9 @@ class Conversational(Protocol):
     """Whom the caller's doings are told."""
 
     def hear_voice(
-        self, windows: Sequence[float], seconds: float, level: float | None = None
+        self, windows: Sequence[float], seconds: float, levels: Sequence[float], packet: float
     ) -> None:
-        """Voice activity of so many windows."""
+        """Voice activity of so many windows, and how loud the packets since the last ones were."""
 
     def hear_transcript(self, transcript: Transcript) -> None:
         """What the recogniser says."""
@@ -110,6 +110,8 @@ class Hearing:
         self._tap = tap
         self._session: SttSession | None = None
         self._session_format = ("", 0)
+        # Of the packets that the detector has not judged yet, in dBFS.
+        self._levels: list[float] = []
         # A session that takes nothing any more.
         self._deaf: SttSession | None = None
         self._reorder = ReorderBuffer()
@@ -198,9 +200,12 @@ class Hearing:
             self._tap.inbound(pcm if PRIVATE in self._deaf_for else heard or pcm, codec.sample_rate)
 
     def _detect(self, pcm: bytes) -> None:
+        self._levels.append(level(pcm))
         windows = self._detector.feed(pcm)
         if windows:
-            self._conversation.hear_voice(windows, WINDOW_SECONDS, level(pcm))
+            levels, self._levels = self._levels, []
+            packet = len(pcm) / 2 / self._codec.sample_rate
+            self._conversation.hear_voice(windows, WINDOW_SECONDS, levels, packet)
 
     # -- any thread -------------------------------------------------------------------------------
 

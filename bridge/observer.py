@@ -41,6 +41,8 @@ class TurnLatency:
         first_audio: that to the first synthesised audio.
         first_frame: that to the first media frame on the socket.
         total: last speech of the caller to the first media frame of the reply.
+        chosen: the part of ``endpoint`` that was chosen, by the settings and by what the caller
+            said: no sooner could the turn end. ``None`` where silence did not end it.
     """
 
     endpoint: float | None = None
@@ -49,6 +51,7 @@ class TurnLatency:
     first_audio: float | None = None
     first_frame: float | None = None
     total: float | None = None
+    chosen: float | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Speech:
         error: why synthesis failed, if it did.
         turn: the caller's turn that it answers, if it is the first reply to one.
         turn_at: when that turn was decided to be over.
+        chosen: seconds of silence that were chosen to be its end.
         asked_at: when the agent asked for it.
         text_at: when its first segment was handed to synthesis.
         audio_at: when its first audio came from there.
@@ -56,15 +57,16 @@ class Speech:
         self.error: Exception | None = None
         self.turn: Turn | None = None
         self.turn_at: float | None = None
+        self.chosen: float | None = None
         self.asked_at: float | None = None
         self.text_at: float | None = None
         self.audio_at: float | None = None
         self.frame_at: float | None = None
         self.over_at = 0.0
 
-    def be_asked(self, turn: Turn, now: float) -> None:
+    def be_asked(self, turn: Turn, now: float, chosen: float | None) -> None:
         """Answer a turn that is sure only now: what was done before cost the caller nothing."""
-        self.turn, self.turn_at, self.asked_at = turn, now, now
+        self.turn, self.turn_at, self.asked_at, self.chosen = turn, now, now, chosen
         if self.text_at is not None:
             self.text_at = now
         if self.audio_at is not None:
@@ -92,6 +94,7 @@ class Speech:
             first_audio=_between(self.text_at, self.audio_at),
             first_frame=_between(self.audio_at, self.frame_at),
             total=_between(ended, self.frame_at),
+            chosen=self.chosen,
         )
 
 

@@ -122,6 +122,13 @@ class TurnTaking:
 
     # What the line says
 
+    def sound(self, level: float, now: float) -> None:
+        """Take in how loud a packet of the line was, in dBFS, that ended at ``now``.
+
+        Without it a voice lasts for as long as the detector hears it, which is too long.
+        """
+        self._voice.sound(level, now)
+
     def voice(
         self,
         probability: float,
@@ -433,6 +440,7 @@ class TurnTaking:
             self._decisions.append(TurnExpected(turn))
 
     def _end_utterance(self, now: float) -> None:
+        chosen = self._utterance.chosen
         turn = self._take(now)
         if not turn.text:
             return
@@ -444,7 +452,7 @@ class TurnTaking:
             self._revoke()
         self._expected = None
         self._quiet_from = now
-        self._decisions.append(TurnEnded(turn))
+        self._decisions.append(TurnEnded(turn, chosen))
 
     def _take(self, now: float) -> Turn:
         self._faint = True

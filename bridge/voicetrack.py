@@ -1,9 +1,15 @@
-"""Where the caller's voice begins and ends, from the windows of a voice activity detector.
+"""Where the caller's voice begins and ends.
+
+That there is a voice is for the voice activity detector to say, but it goes on for some 90 ms after
+the last sound.  So where a voice ends is told by how loud the line is: its last packet that is no
+more than so much quieter than the voice.
 
 Pure: ``now`` is an argument.
 """
 
 from __future__ import annotations
+
+import math
 
 from bridge.decisions import TurnSettings
 
@@ -20,6 +26,43 @@ STIR = 0.07
 
 # Seconds.  More is not counted: nothing asks for more, and silence would have to undo it.
 LONGEST_RUN = 1.0
+
+# dB below the loudest packet of a voice at which it is heard no more: a reader's last syllable may
+# be 25 below.  And how far above the line's noise it has to be.
+FADES = 30.0
+ABOVE_NOISE = 6.0
+
+# dB per second: how fast the loudest packet is forgotten, and how fast the estimate of the noise
+# rises while there is no voice.
+FORGET = 5.0
+NOISE_RISE = 3.0
+
+
+class Loudness:
+    """How loud the line is beside its noise and the caller's voice.
+
+    Attributes:
+        heard_at: when the last packet came that was loud enough to be part of the voice; minus
+            infinity as long as nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self.heard_at = float("-inf")
+        self._noise = math.inf
+        self._loudest = -math.inf
+        self._at = 0.0
+
+    def feed(self, level: float, now: float, *, voice: bool) -> None:
+        """Take in one packet's level in dBFS, and whether there is a voice."""
+        passed, self._at = max(0.0, now - self._at), now
+        self._loudest -= FORGET * passed
+        if voice:
+            self._loudest = max(self._loudest, level)
+            self._noise = min(self._noise, level)
+        else:
+            self._noise = min(level, self._noise + NOISE_RISE * passed)
+        if level >= max(self._noise + ABOVE_NOISE, self._loudest - FADES):
+            self.heard_at = now
 
 
 class VoiceTrack:
@@ -40,12 +83,17 @@ class VoiceTrack:
         self.last_at = float("-inf")
         self.stirs_until = float("-inf")
         self._settings = settings
+        self._loudness = Loudness()
         self._pause = min(PAUSE, settings.endpoint * settings.complete)
 
     @property
     def idle(self) -> bool:
         """Whether a silent window would change nothing."""
         return not self.speaking and self.run == 0.0
+
+    def sound(self, level: float, now: float) -> None:
+        """Take in how loud a packet was, in dBFS, before the windows that it completes."""
+        self._loudness.feed(level, now, voice=not self.idle)
 
     def feed(self, probability: float, now: float, seconds: float) -> bool:
         """Take in one window that ended at ``now``; tell whether a voice has just begun."""
@@ -61,14 +109,20 @@ class VoiceTrack:
             self.run = max(0.0, self.run - DECAY * seconds)
         if self.speaking:
             if probability >= settings.silence_level:
-                self.last_at = now
+                self.last_at = max(self.last_at, self._heard_at(now))
+                self.settle(now)
             else:
                 self.settle(now)
         elif self.run >= settings.min_speech and probability >= settings.speech_level:
             self.speaking = True
-            self.last_at = now
+            self.last_at = self._heard_at(now)
             return True
         return False
+
+    def _heard_at(self, now: float) -> float:
+        """Tell up to when the voice was heard that the detector still hears."""
+        heard_at = self._loudness.heard_at
+        return now if heard_at == float("-inf") else max(self.run_from, min(now, heard_at))
 
     def settle(self, now: float) -> None:
         """Notice a pause, also when no windows come any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 from collections.abc import Callable
@@ -75,6 +76,13 @@ class Line:
             )
         for index in range(count, count + 8):
             self.at(start + (index + 1) * WINDOW, lambda now: self.turns.voice(0.02, now))
+        return self
+
+    def levels(self, level: Callable[[float], float], until: float = 4.0) -> Line:
+        """Have packets of some levels in dBFS, by when each is complete."""
+        for index in range(round(until / 0.02)):
+            at = (index + 1) * 0.02
+            self.at(at, functools.partial(self.turns.sound, level(at)))
         return self
 
     def text(
@@ -160,6 +168,63 @@ def test_silence_ends_a_turn() -> None:
     assert turn.text == "I want a table"
     assert turn.confidence == pytest.approx(0.9)
     assert turn.digits == ""
+
+
+def spoken(line: Line, start: float, end: float, *, quiet: float, hang: float = 0.096) -> Line:
+    """Have a voice of -20 dBFS end, whose end the detector notices late, on a line with noise."""
+    line.levels(lambda now: -20.0 if start < now < end + 0.001 else quiet)
+    for index in range(round((end + hang - start) / WINDOW)):
+        line.at(start + (index + 1) * WINDOW, lambda now: line.turns.voice(0.9, now))
+    return line
+
+
+@pytest.mark.parametrize("quiet", [-90.0, -60.0, -45.0])
+def test_voice_ends_with_its_last_sound(quiet: float) -> None:
+    """The silence is counted from the last sound, however long the detector goes on after it."""
+    ((when, turn),) = spoken(Line(), 1.0, 2.0, quiet=quiet).text(2.2, "I want a table").ended()
+
+    assert turn.ended_at == pytest.approx(2.0, abs=0.001)
+    assert when == pytest.approx(2.5, abs=0.001)
+
+
+def test_voice_ends_where_the_detector_says_so_if_something_else_is_heard() -> None:
+    """A noise that goes on behind the voice is no voice."""
+    line = Line().text(2.2, "I want a table")
+    line.levels(lambda now: -20.0 if 1.0 < now < 2.4 else -70.0)
+
+    ((_, turn),) = line.sound(1.0, 2.024).ended()
+
+    assert turn.ended_at == pytest.approx(2.02, abs=0.005)
+
+
+def test_quiet_syllable_is_part_of_the_voice() -> None:
+    """A last word 20 dB below the loudest is no silence."""
+    line = Line().text(2.5, "I want a table")
+    line.levels(lambda now: -15.0 if 1.0 < now < 1.5 else -35.0 if 1.4 < now < 2.001 else -75.0)
+
+    ((_, turn),) = line.sound(1.0, 2.088).ended()
+
+    assert turn.ended_at == pytest.approx(2.0, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"), [("A table.", 0.5), ("A table?", 0.35), ("A table and", 1.2)]
+)
+def test_turn_tells_what_silence_was_chosen(text: str, chosen: float) -> None:
+    """Who measures how soon the agent answers can tell waiting from being late."""
+    [(_, ended)] = Line().sound(1.0, 2.0).text(2.9, text).of(TurnEnded)
+
+    assert isinstance(ended, TurnEnded)
+    assert ended.chosen == pytest.approx(chosen)
+
+
+def test_turn_that_the_engine_ended_chose_no_silence() -> None:
+    """An engine's own end-of-speech event is not waited for in seconds."""
+    line = Line(TurnSettings(endpointing="engine"))
+    [(_, ended)] = line.sound(1.0, 2.0).text(2.1, "and so", ends=True).of(TurnEnded)
+
+    assert isinstance(ended, TurnEnded)
+    assert ended.chosen is None
 
 
 @pytest.mark.parametrize("text", ["Can I book a table?", "Yes", "No, thanks.", "That's all."])
