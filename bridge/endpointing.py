@@ -34,6 +34,10 @@ WORDLESS = 3.0
 # decide.
 ENGINE_PATIENCE = 3.0
 
+# Confidence from which a final is taken at its word, and at which what it says of the end of the
+# phrase is worth nothing: recognisers make a whole sentence of half a one, and are less sure of it.
+SURE, GUESSED = 0.9, 0.75
+
 # Seconds in which a late final repeats words that a turn was already given from an interim.
 REPEATED_WITHIN = 2.0
 
@@ -67,6 +71,8 @@ class Utterance:
         self._confidences: list[float] = []
         self._interim = ""
         self._text_at = float("-inf")
+        # The longest pause, in seconds, that was not the end.
+        self._longest_pause = 0.0
         # Whether sound belongs to it, and until when finals have put it into words.
         self._voiced = self._voice.speaking
         self._covered_until = float("-inf")
@@ -96,10 +102,12 @@ class Utterance:
 
     # What happens
 
-    def sound(self, at: float) -> None:
-        """Take note that the caller's voice began at ``at``."""
+    def sound(self, at: float, pause: float = 0.0) -> None:
+        """Take note that the caller's voice began at ``at``, after a pause of so many seconds."""
         if not self.open:
             self.started_at = at
+        elif self.text:
+            self._longest_pause = max(self._longest_pause, pause)
         self._voiced = True
         self._engine_ended = False
 
@@ -198,7 +206,10 @@ class Utterance:
                 return self._judged[1]
             # A detector that does not answer costs as much as a hesitation.
             return settings.endpoint * settings.hesitation
-        return settings.endpoint * self._factor(ending(text, self.language))
+        delay = settings.endpoint * self._factor(ending(text, self.language))
+        # Who has paused for so long and gone on may do so again.
+        again = min(self._longest_pause, settings.endpoint * settings.hesitation)
+        return max(delay, again)
 
     def _factor(self, kind: Ending) -> float:
         settings = self._settings
@@ -206,7 +217,17 @@ class Utterance:
             return settings.complete
         if kind is Ending.HESITATION:
             return settings.hesitation
-        return settings.number if kind is Ending.NUMBER else 1.0
+        if kind is Ending.NUMBER:
+            return settings.number
+        return 1.0 + self._doubt() * (settings.hesitation - 1.0)
+
+    def _doubt(self) -> float:
+        """Tell how little the end of the text is to be relied on: 0 for a sure one, at most 1."""
+        sure = self._confidences[-1] if self._confidences else 0.0
+        if sure <= 0:
+            # Not known.
+            return 0.0
+        return min(1.0, max(0.0, (SURE - sure) / (SURE - GUESSED)))
 
     def _question(self, text: str, silent_from: float) -> DetectorAsked:
         return DetectorAsked(text, self.started_at, silent_from)

@@ -54,8 +54,8 @@ LANGUAGES = {
         "ok, okay, right, sure, i see, got it, alright, all right, cool, great, go on",
         hesitations="um, uh, er, erm, hmm, and, or, but, because, so, if, like, the, a, an, my, "
         "your, maybe, well, let me see, let me think, you know, i mean, i think, it is, its, "
-        "can you tell me, could you tell me, my name is, the name is, my number is, i was "
-        "wondering, id like, would like, going to, have to, want to, need to, whether, very",
+        "can you tell me, could you tell me, my name is, the name is, my number is, wondering, "
+        "wondering it, id like, would like, going to, have to, want to, need to, whether, very",
         dangling="to, for, with, of, at, in, on, from, is, are, that, i, we, about, by, than, was, "
         "were, be, been, can, could, would, will, should, want, need, until, between, into, this, "
         "these, our, their, his, her, how much, how many, which, there by",

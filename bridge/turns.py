@@ -324,7 +324,7 @@ class TurnTaking:
 
     def _began_to_speak(self) -> None:
         at = self._voice.run_from
-        self._utterance.sound(at)
+        self._utterance.sound(at, self._voice.pause)
         self._pause_due = None
         self._decisions.append(SpeechStarted(at))
         self._revoke()

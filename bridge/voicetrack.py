@@ -73,6 +73,7 @@ class VoiceTrack:
         run: seconds of speech without much silence between, up to now; at most a second.
         run_from: when that speech began.
         last_at: when a voice was last heard; minus infinity if never.
+        pause: seconds between this voice and the one before.
         stirs_until: until when a window of speech that was heard may become a voice.
     """
 
@@ -81,6 +82,7 @@ class VoiceTrack:
         self.run = 0.0
         self.run_from = 0.0
         self.last_at = float("-inf")
+        self.pause = float("inf")
         self.stirs_until = float("-inf")
         self._settings = settings
         self._loudness = Loudness()
@@ -115,6 +117,7 @@ class VoiceTrack:
                 self.settle(now)
         elif self.run >= settings.min_speech and probability >= settings.speech_level:
             self.speaking = True
+            self.pause = max(0.0, self.run_from - self.last_at)
             self.last_at = self._heard_at(now)
             return True
         return False

@@ -179,7 +179,9 @@ class Timeline:
         if before and before[-1].end > earlier:
             # A second reply in a row answers nobody.
             item.latency = start - (before[-1].end - PTIME)
-            item.chosen = chosen_silence(self._last_words, self._settings)
+            told = entry["latency"].get("chosen")
+            by_rule = chosen_silence(self._last_words, self._settings)
+            item.chosen = by_rule if told is None else told
         if item.interrupted and clears:
             over = [s for s in seen.speeches if start < s.start <= clears[0]]
             if over:

@@ -246,6 +246,24 @@ def test_hesitation_is_waited_for(text: str) -> None:
     assert when - turn.ended_at == pytest.approx(1.2)
 
 
+@pytest.mark.parametrize(("sure", "delay"), [(0.95, 0.5), (0.825, 0.85), (0.6, 1.2), (0.0, 0.5)])
+def test_text_that_the_recogniser_doubts_is_given_more_time(sure: float, delay: float) -> None:
+    """The less sure the words, the less they tell of the end; a confidence of 0 is none at all."""
+    ((when, turn),) = Line().sound(1.0, 2.0).text(2.1, "A table, sir.", sure=sure).ended()
+
+    assert when - turn.ended_at == pytest.approx(delay)
+
+
+def test_who_pauses_and_goes_on_may_pause_as_long_again() -> None:
+    """Within a turn, a pause that was not its end is allowed once more."""
+    line = Line().sound(1.0, 2.0).text(2.1, "Ask not,").sound(2.9, 3.9).text(4.0, "A table?")
+
+    ((when, turn),) = line.ended()
+
+    assert turn.text == "Ask not, A table?"
+    assert when - turn.ended_at == pytest.approx(2.9 - 2.0, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("text", "unfinished"),
     [
