@@ -23,6 +23,10 @@ from bridge.voicetrack import VoiceTrack
 # Seconds.  However many false alarms, so much speech always stops the agent.
 MOST_SPEECH = 0.8
 
+# Seconds after a false alarm in which another sound is more likely the next word than another
+# cough: its words are waited for as after a long one.
+NEXT_WORD = 1.0
+
 
 class BargeInWatch:
     """Watches for the caller while the agent speaks.
@@ -40,6 +44,7 @@ class BargeInWatch:
         self._interruptible = False
         self._min_speech = settings.min_speech
         self._raised_at = 0.0
+        self._dismissed_at = float("-inf")
         self._false_alarms = 0
         self._only_words = False
 
@@ -81,12 +86,19 @@ class BargeInWatch:
         self.agent_stopped()
         self._false_alarms = 0
 
-    def dismiss(self) -> None:
+    def dismiss(self, now: float) -> None:
         """Make it a false alarm: the agent goes on."""
         self.alarm_at = None
+        self._dismissed_at = now
         self._false_alarms += 1
         self._only_words = self._voice.speaking
         self._voice.forget_run()
+
+    @property
+    def sound_is_short(self) -> bool:
+        """Whether the sound that raised the alarm may have been a cough so far."""
+        assert self.alarm_at is not None
+        return self._voice.last_at - self.alarm_at <= self._settings.short_sound
 
     def gives_up_at(self, wait: float | None) -> float:
         """Tell when an alarm that has brought no words is a false one.
@@ -100,6 +112,7 @@ class BargeInWatch:
         if self._voice.speaking:
             return limit
         if wait is None:
-            short = self._voice.last_at - self.alarm_at <= settings.short_sound
+            again = self.alarm_at - self._dismissed_at <= NEXT_WORD
+            short = self.sound_is_short and not again
             wait = settings.short_wait if short else settings.words_wait
         return min(limit, max(self._voice.last_at, self._raised_at) + wait)

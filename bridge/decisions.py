@@ -187,7 +187,7 @@ class TurnSettings:
     min_words: int = 1
     backchannels: tuple[str, ...] = ()
     short_sound: float = 0.5
-    short_wait: float = 0.2
+    short_wait: float = 0.22
     words_wait: float = 0.8
     alarm_limit: float = 4.0
     speech_level: float = 0.5

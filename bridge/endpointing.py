@@ -38,6 +38,9 @@ ENGINE_PATIENCE = 3.0
 # phrase is worth nothing: recognisers make a whole sentence of half a one, and are less sure of it.
 SURE, GUESSED = 0.9, 0.75
 
+# Confidence below which a word was perhaps none.
+HARDLY = 0.5
+
 # Seconds in which a late final repeats words that a turn was already given from an interim.
 REPEATED_WITHIN = 2.0
 
@@ -99,6 +102,17 @@ class Utterance:
     def waits_for_text(self) -> bool:
         """Whether the recogniser owes a final."""
         return self.uncovered or bool(self._interim)
+
+    @property
+    def has_final(self) -> bool:
+        """Whether some of the text will not change."""
+        return bool(self._finals)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether all of the text is final, and the recogniser hardly believes any of it."""
+        known = bool(self._confidences) and not self._interim
+        return known and all(0 < sure < HARDLY for sure in self._confidences)
 
     # What happens
 

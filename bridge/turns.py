@@ -61,6 +61,9 @@ ECHO_LASTS = 2.0
 # Seconds of silence after which a reply is begun early, where that is wanted.
 EXPECT = 0.2
 
+# Words of an interim that are enough to decide; a backchannel hardly has as many.
+FIRM = 3
+
 # Seconds.  A "yeah" that was taken for a backchannel was an answer if the agent ends so soon after.
 ANSWER_OVERLAP = 1.5
 
@@ -263,10 +266,7 @@ class TurnTaking:
         self._voice.settle(now)
         if was and not self._voice.speaking:
             self._fell_silent()
-        if self._pause_due is not None and self._pause_due <= now:
-            self._pause_due = None
-            if self._utterance.waits_for_text:
-                self._decisions.append(SpeechPaused(self._voice.last_at))
+        self._poll_pause(now)
         self._poll_alarm(now)
         self._poll_digits(now)
         self._poll_utterance(now)
@@ -332,6 +332,12 @@ class TurnTaking:
     def _fell_silent(self) -> None:
         self._pause_due = self._voice.last_at + self._settings.endpoint / 2
 
+    def _poll_pause(self, now: float) -> None:
+        if self._pause_due is not None and self._pause_due <= now:
+            self._pause_due = None
+            if self._utterance.waits_for_text:
+                self._decisions.append(SpeechPaused(self._voice.last_at))
+
     # Barge-in
 
     def _raise_alarm(self, now: float, at: float) -> None:
@@ -345,7 +351,7 @@ class TurnTaking:
 
     def _dismiss(self, now: float) -> None:
         """Let the agent go on, and keep what the caller said in case it was an answer."""
-        self._watch.dismiss()
+        self._watch.dismiss(now)
         self._decisions.append(FalseAlarm())
         self._keep_backchannel(now)
 
@@ -355,15 +361,25 @@ class TurnTaking:
             self._revoke()
 
     def _judge(self, now: float) -> None:
-        """Make the alarm an interruption if there are words enough."""
-        if self._watch.alarm_at is not None and self._has_words():
+        """Make the alarm an interruption if there are words enough.
+
+        What a recogniser first makes of a short sound is often wrong, so its final is waited for;
+        that costs the caller nothing, since the agent is silent already.
+        """
+        if self._watch.alarm_at is None or not self._has_words():
+            return
+        many = len(words(self._utterance.text)) >= FIRM
+        if self._utterance.has_final or (many and not self._watch.sound_is_short):
             self._confirm(now)
 
     def _has_words(self) -> bool:
+        return len(words(self._utterance.text)) >= max(1, self._min_words) and not self._is_idle()
+
+    def _is_idle(self) -> bool:
+        """Whether what was said wants no answer: a backchannel, or one word that was hardly one."""
         text = self._utterance.text
-        return len(words(text)) >= max(1, self._min_words) and not is_backchannel(
-            text, self._language
-        )
+        doubtful = self._utterance.doubtful and len(words(text)) == 1
+        return doubtful or is_backchannel(text, self._language)
 
     def _alarm_ends_at(self) -> float | None:
         if self._watch.alarm_at is None:
@@ -371,7 +387,7 @@ class TurnTaking:
         utterance, settings = self._utterance, self._settings
         if not utterance.text:
             return self._watch.gives_up_at(None)
-        if not is_backchannel(utterance.text, self._language):
+        if not self._is_idle():
             return self._watch.gives_up_at(settings.words_wait)
         # An interim "uh" may become "a table"; a final one is all there was.
         return self._watch.gives_up_at(settings.short_wait if utterance.waits_for_text else 0.0)
@@ -379,7 +395,10 @@ class TurnTaking:
     def _poll_alarm(self, now: float) -> None:
         ends_at = self._alarm_ends_at()
         if ends_at is not None and ends_at <= now:
-            self._dismiss(now)
+            if self._has_words():
+                self._confirm(now)
+            else:
+                self._dismiss(now)
 
     def _is_echo(self, text: str, now: float) -> bool:
         if now > self._echo_until or not self._sentences:
@@ -440,11 +459,11 @@ class TurnTaking:
             self._decisions.append(TurnExpected(turn))
 
     def _end_utterance(self, now: float) -> None:
-        chosen = self._utterance.chosen
+        chosen, idle = self._utterance.chosen, self._is_idle()
         turn = self._take(now)
         if not turn.text:
             return
-        if self._watch.agent_speaking and is_backchannel(turn.text, self._language):
+        if self._watch.agent_speaking and idle:
             self._backchannel, self._backchannel_at = turn, now
             self._revoke()
             return

@@ -553,14 +553,47 @@ def test_click_does_not_stop_the_agent(windows: int, least: float) -> None:
     assert line.names() == []
 
 
-def test_words_make_an_interruption() -> None:
-    """Speech stops the agent at once; the first real word makes it final."""
+@pytest.mark.parametrize(("interim", "when"), [("no I want", 1.6), ("no", 2.2)])
+def test_words_make_an_interruption(interim: str, when: float) -> None:
+    """Speech stops the agent at once; some words, or the first that are final, decide."""
     line = Line().agent(0.0, None, "We have a table at seven.")
-    line.sound(1.0, 2.0).text(1.5, "no", final=False).text(2.2, "No, at eight.")
+    line.sound(1.0, 2.0).text(1.6, interim, final=False).text(2.2, "No, I want it at eight.")
 
     assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
-    assert [when for when, _ in line.of(Interrupted)] == [1.5]
-    assert line.ended()[0][1].text == "No, at eight."
+    assert [when for when, _ in line.of(Interrupted)] == [when]
+    assert line.ended()[0][1].text == "No, I want it at eight."
+
+
+def test_what_is_first_made_of_a_short_sound_decides_nothing() -> None:
+    """An "uh-huh" whose interim is a word, or two, is a backchannel when its final says so."""
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4)
+    line.text(1.5, "I. T.", final=False).text(1.7, "I see.")
+
+    assert line.names() == ["BargeIn", "FalseAlarm"]
+    assert [when for when, _ in line.of(FalseAlarm)] == [1.7]
+
+
+def test_words_whose_final_never_comes_interrupt_all_the_same() -> None:
+    """What was only ever an interim is taken for the caller's when its wait is over."""
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.5, "stop", final=False)
+
+    assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
+
+
+def test_word_that_the_recogniser_hardly_believes_is_none() -> None:
+    """A hum that was made a word of does not take the floor from the agent."""
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Ever.", sure=0.4)
+    assert line.names() == ["BargeIn", "FalseAlarm"]
+
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Stop.", sure=0.6)
+    assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
+
+
+def test_second_sound_is_given_time_for_its_words() -> None:
+    """What follows a false alarm at once is the next word: its own words are waited for."""
+    line = Line().agent(0.0, None).sound(1.0, 1.3).sound(2.0, 2.4).text(2.9, "Stop, please.")
+
+    assert line.names() == ["BargeIn", "FalseAlarm", "BargeIn", "Interrupted", "TurnEnded"]
 
 
 def test_cough_is_a_false_alarm() -> None:
