@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge.decisions import TurnSettings
 from bridge.demo.journal import JournalReader
 from bridge.demo.page import Recording, make_page, milliseconds
 from bridge.demo.screen import Screen
@@ -109,8 +108,7 @@ def play(
         screen.step(f"Telnyx is simulated at {telnyx.url}, the app answers at {app.url}")
         began = dt.datetime.now()
         call = telnyx.place_call(codec=codec, caller=script.caller)
-        turns = TurnSettings(endpoint=int(settings["BRIDGE_ENDPOINT_MS"]) / 1000)
-        timeline = Timeline(call.begun_at, turns)
+        timeline = Timeline(call.begun_at)
         follow(call, timeline, JournalReader(journal), screen)
         recording = Recording(call.said, call.heard, call.sample_rate)
     screen.step("recognising again what the caller heard")

@@ -13,9 +13,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bridge.decisions import TurnSettings
 from bridge.demo.journal import Entry
-from bridge.phrases import Ending, ending, language_of
 
 # Seconds of a packet: the last one with sound left the caller that much before its sound was over.
 PTIME = 0.02
@@ -60,7 +58,8 @@ class Item:
         heard: the agent's words that were played.
         interrupted: whether the caller broke in on it.
         latency: seconds from the caller's last packet to the first media frame, where it answers.
-        chosen: how much of that the app chose to wait, by its setting and the caller's words.
+        chosen: how much of that the app chose to wait, by its setting and the caller's words, where
+            silence ended the turn.
         parts: where the app says that this time went.
         script: what the caller was to say.
         stopped_after: seconds from the caller's first sound to ``clear``, where they broke in.
@@ -107,18 +106,15 @@ class Timeline:
         items: the turns so far, in order.
     """
 
-    def __init__(self, began_at: float, settings: TurnSettings) -> None:
+    def __init__(self, began_at: float) -> None:
         """Begin with no turn.
 
         Args:
             began_at: the monotonic clock at the begin of the call's time line.
-            settings: by which the app decides that a turn is over.
         """
-        self._settings = settings
         self.items: list[Item] = []
         self._began_at = began_at
         self._last_turn_at = 0.0
-        self._last_words = ""
         self._last_reply_start = self._last_reply_end = -1.0
 
     def add(self, entries: Iterable[Entry], seen: Seen) -> list[Item]:
@@ -142,7 +138,6 @@ class Timeline:
     def _turn(self, entry: Entry, at: float, seen: Seen) -> Item:
         """Find the stretches of speech that this turn was made of."""
         before, self._last_turn_at = self._last_turn_at, at
-        self._last_words = entry["text"]
         mine = [speech for speech in seen.speeches if speech.start < at and speech.end > before]
         return Item(
             speaker="caller",
@@ -179,9 +174,7 @@ class Timeline:
         if before and before[-1].end > earlier:
             # A second reply in a row answers nobody.
             item.latency = start - (before[-1].end - PTIME)
-            told = entry["latency"].get("chosen")
-            by_rule = chosen_silence(self._last_words, self._settings)
-            item.chosen = by_rule if told is None else told
+            item.chosen = entry["latency"].get("chosen")
         if item.interrupted and clears:
             over = [s for s in seen.speeches if start < s.start <= clears[0]]
             if over:
@@ -190,39 +183,22 @@ class Timeline:
 
     def figures(self) -> Figures:
         """Work out what the call shows."""
-        answers = [item for item in self.items if item.latency is not None]
-        replies = [item.latency or 0.0 for item in answers]
-        chosen = [item.chosen or 0.0 for item in answers]
+        replies = [item.latency for item in self.items if item.latency is not None]
+        # Of the turns that silence ended; another's wait was the recogniser's choice.
+        waited = [
+            (item.latency, item.chosen)
+            for item in self.items
+            if item.latency is not None and item.chosen is not None
+        ]
         stops = [item.stopped_after for item in self.items if item.stopped_after is not None]
         return Figures(
             reply=statistics.median(replies) if replies else None,
-            chosen=statistics.median(chosen) if chosen else None,
-            beyond=(
-                statistics.median(
-                    latency - wait for latency, wait in zip(replies, chosen, strict=True)
-                )
-                if replies
-                else None
-            ),
+            chosen=statistics.median(chosen for _, chosen in waited) if waited else None,
+            beyond=statistics.median(took - chosen for took, chosen in waited) if waited else None,
             slowest=max(replies, default=None),
             stopped=max(stops, default=None),
             replies=len(replies),
         )
-
-
-def chosen_silence(text: str, settings: TurnSettings) -> float:
-    """Get the silence, in seconds, after which a turn with these words is over.
-
-    This is the app's own rule: less than the setting behind a complete phrase, more where the
-    caller is likely to go on.
-    """
-    factors = {
-        Ending.COMPLETE: settings.complete,
-        Ending.HESITATION: settings.hesitation,
-        Ending.NUMBER: settings.number,
-    }
-    kind = ending(text, language_of(settings.language))
-    return settings.endpoint * factors.get(kind, 1.0)
 
 
 def played_until(frames: Sequence[tuple[float, float]]) -> float:

@@ -16,7 +16,6 @@ import pytest
 
 from bridge.agents.frontdesk import Booking
 from bridge.call import CallInfo, Reply, Turn
-from bridge.decisions import TurnSettings
 from bridge.demo.journal import JournalObserver, JournalReader
 from bridge.demo.page import Recording, make_page, waveform
 from bridge.demo.scripts import SCRIPTS, Script
@@ -26,7 +25,6 @@ from bridge.demo.timeline import (
     Seen,
     Speech,
     Timeline,
-    chosen_silence,
     played_until,
 )
 from bridge.demo.verdict import Check, check_barge_in, check_booking, check_recordings
@@ -36,7 +34,6 @@ from bridge.simulator.script import parse_script
 # Where the monotonic clock stood when the call began.
 ZERO = 1000.0
 TOMORROW = dt.date(2026, 11, 23)
-SETTINGS = TurnSettings(endpoint=0.5)
 WANTED = Booking(party=4, time=dt.time(19, 30), name="Miller")
 
 
@@ -61,17 +58,18 @@ def frames(start: float, seconds: float) -> list[tuple[float, float]]:
 
 def test_a_call_becomes_turns_with_latencies() -> None:
     """Greeting, question, reply: the reply is measured from the caller's last packet."""
+    took = {"endpoint": 0.52, "chosen": 0.5}
     seen = Seen(
         speeches=[Speech(3.0, 5.02, "four people")],
         frames=[*frames(0.5, 2.0), *frames(5.55, 1.0)],
         clears=[],
     )
-    timeline = Timeline(ZERO, SETTINGS)
+    timeline = Timeline(ZERO)
     new = timeline.add(
         [
             entry(2.6, "reply", text="Hello", heard="Hello"),
             entry(5.5, "turn", text="Four people."),
-            entry(6.7, "reply", text="For four.", heard="For four.", latency={"endpoint": 0.5}),
+            entry(6.7, "reply", text="For four.", heard="For four.", latency=took),
         ],
         seen,
     )
@@ -81,10 +79,9 @@ def test_a_call_becomes_turns_with_latencies() -> None:
     assert (turn.start, turn.end, turn.script) == (3.0, 5.02, "four people")
     assert reply.start == 5.55
     assert reply.latency == pytest.approx(0.55)
-    assert reply.parts == {"endpoint": 0.5}
+    assert reply.parts == {"endpoint": 0.52}
     figures = timeline.figures()
     assert figures.reply == pytest.approx(0.55)
-    # A full stop alone says little, so the app waited as long as the setting says.
     assert figures.chosen == pytest.approx(0.5)
     assert figures.beyond == pytest.approx(0.05)
     assert figures.stopped is None
@@ -93,7 +90,7 @@ def test_a_call_becomes_turns_with_latencies() -> None:
 def test_a_barge_in_is_measured_from_the_first_sound_to_clear() -> None:
     """A reply that was cut ends at the ``clear``, and its length does not count."""
     seen = Seen(speeches=[Speech(2.0, 3.0)], frames=frames(0.5, 1.9), clears=[2.15])
-    timeline = Timeline(ZERO, SETTINGS)
+    timeline = Timeline(ZERO)
     timeline.add([entry(2.2, "reply", text="One two", heard="One", interrupted=True)], seen)
     (reply,) = timeline.items
     assert reply.end == 2.15
@@ -106,7 +103,7 @@ def test_a_turn_of_several_stretches_is_one_turn() -> None:
     seen = Seen(
         [Speech(1.0, 2.0, "one"), Speech(2.3, 3.0, "two"), Speech(5.0, 6.0, "three")], [], []
     )
-    timeline = Timeline(ZERO, SETTINGS)
+    timeline = Timeline(ZERO)
     timeline.add([entry(3.5, "turn", text="One two.")], seen)
     timeline.add([entry(6.5, "turn", text="Three.")], seen)
     assert [(item.start, item.end) for item in timeline.items] == [(1.0, 3.0), (5.0, 6.0)]
@@ -116,7 +113,7 @@ def test_a_turn_of_several_stretches_is_one_turn() -> None:
 def test_a_clip_that_made_two_turns_is_parted() -> None:
     """A pause that ended a turn parts the words from their continuation."""
     seen = Seen([Speech(1.0, 4.0, "one. two")], [], [])
-    timeline = Timeline(ZERO, SETTINGS)
+    timeline = Timeline(ZERO)
     timeline.add([entry(2.0, "turn", text="One."), entry(4.4, "turn", text="Two.")], seen)
     assert [(item.start, item.end, item.script) for item in timeline.items] == [
         (1.0, 2.0, "one. two"),
@@ -124,24 +121,20 @@ def test_a_clip_that_made_two_turns_is_parted() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("No, thank you.", 0.35),
-        ("A table for four.", 0.5),
-        ("a table for four", 0.5),
-        ("I would like two and", 1.2),
-    ],
-)
-def test_the_chosen_silence_depends_on_the_words(text: str, seconds: float) -> None:
-    """The app waits longer for a caller who is likely to go on."""
-    assert chosen_silence(text, SETTINGS) == pytest.approx(seconds)
+def test_only_a_silence_that_was_chosen_is_taken_out() -> None:
+    """Where the recogniser ended the turn, nothing is known to take out."""
+    seen = Seen([Speech(0.2, 1.0)], frames(1.5, 1.0), [])
+    timeline = Timeline(ZERO)
+    timeline.add([entry(3.0, "reply", text="a", latency={"chosen": None})], seen)
+    figures = timeline.figures()
+    assert figures.reply == pytest.approx(0.52)
+    assert (figures.chosen, figures.beyond) == (None, None)
 
 
 def test_a_second_reply_in_a_row_answers_nobody() -> None:
     """Only the first reply behind a turn has a latency."""
     seen = Seen([Speech(0.2, 1.0)], [*frames(1.5, 1.0), *frames(4.0, 1.0)], [])
-    timeline = Timeline(ZERO, SETTINGS)
+    timeline = Timeline(ZERO)
     timeline.add([entry(3.0, "reply", text="a"), entry(5.5, "reply", text="b")], seen)
     first, second = timeline.items
     assert first.latency == pytest.approx(0.52)
@@ -150,7 +143,7 @@ def test_a_second_reply_in_a_row_answers_nobody() -> None:
 
 def test_a_reply_that_never_began_is_no_turn() -> None:
     """A reply whose every frame was held back is not shown."""
-    timeline = Timeline(ZERO, SETTINGS)
+    timeline = Timeline(ZERO)
     assert timeline.add([entry(1.0, "reply", text="unheard")], Seen([], [], [])) == []
 
 
