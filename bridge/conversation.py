@@ -332,7 +332,8 @@ class Conversation:
         with self._locked():
             if self._ended:
                 return None
-            self._pump_at = math.inf
+            # This is the call: nothing that happens in it has to ask for another.
+            self._pump_at = -math.inf
             self._poll(now)
             self._send_due(now)
             self._check_finished(now)
