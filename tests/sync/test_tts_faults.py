@@ -6,6 +6,8 @@ says how much was delivered; after the last of it, it depends on whether the ser
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from telnyx_media.errors import (
@@ -17,8 +19,8 @@ from telnyx_media.errors import (
     TelnyxMediaError,
 )
 from telnyx_media.sync.retry import RetryPolicy
-from telnyx_media.sync.tts import TextToSpeech, TtsSession
-from tests.loopback import PATIENCE, faults
+from telnyx_media.sync.tts import SpeechAudio, TextToSpeech, TtsSession
+from tests.loopback import PATIENCE, faults, wait_until
 from tests.loopback.faults import Fault
 from tests.loopback.servers import KEY, Behaviour, Conversation, status
 from tests.loopback.tts import RATE, TtsPeer, spoken, synthesise, words_in
@@ -223,3 +225,33 @@ def test_a_close_before_our_end_is_a_loss() -> None:
         session.send(TEXT)
         with pytest.raises(SpeechCutShort):
             session.wait(PATIENCE)
+
+
+def test_who_reads_slowly_gets_all_that_the_service_said_before_it_left() -> None:
+    """A service that has closed, and is gone by the time its goodbye is read, has said it all."""
+
+    def leave(conversation: Conversation) -> None:
+        conversation.send({"audio": None, "text": "", "isFinal": True})
+        conversation.raw(b"\x88\x02\x03\xe8")
+        conversation.vanish()
+
+    heard, ended = bytearray(), threading.Event()
+    errors: list[Exception | None] = []
+
+    def read_slowly(audio: SpeechAudio) -> None:
+        # Until a ping has found nobody: nothing can be sent any more.
+        wait_until(lambda: not any(t.name.startswith("tts-send") for t in threading.enumerate()))
+        heard.extend(audio.pcm)
+
+    def end(error: Exception | None) -> None:
+        errors.append(error)
+        ended.set()
+
+    with TtsPeer(synthesise(frames=1000, then=leave)) as peer:
+        voice = service(peer.url, dead_after=5.0, reply_timeout=5.0)
+        with voice.open(sample_rate=RATE, on_audio=read_slowly, on_end=end) as session:
+            session.send(TEXT)
+            session.finish()
+            assert ended.wait(PATIENCE)
+    assert errors == [None]
+    assert words_in(bytes(heard)) == TEXT.split()
