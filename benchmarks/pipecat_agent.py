@@ -6,6 +6,8 @@ transcript begins a turn, smart-turn v3 ends it), ``TelnyxFrameSerializer`` at 8
 no services for Telnyx's speech, so two small ones connect it to the same simulator that the bridge
 speaks to; the language model answers at once with what :mod:`conversation.agents` says.
 
+``PEER_ENDPOINT_MS`` has silence of that length end a turn instead of the model.
+
 Runs in ``.venv-peer``, see ``benchmarks/requirements-peers.txt``; asyncio, as Pipecat is.  Prints
 its address once it takes calls.
 """
@@ -19,6 +21,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -54,13 +57,17 @@ from pipecat.transports.websocket.fastapi import (
     FastAPIWebsocketParams,
     FastAPIWebsocketTransport,
 )
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.time import time_now_iso8601
 from pipecat.workers.runner import WorkerRunner
 
+from benchmarks.agents import BLOCKED, CRUNCHER, EVERY, SLEEPER, block
 from conversation.agents import ANSWER, GREETING, TALK, TALKER
 
 RATE = 8000
 KEY = os.environ["TELNYX_API_KEY"]
+ENDPOINT = os.environ.get("PEER_ENDPOINT_MS")
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -199,7 +206,8 @@ async def media(websocket: WebSocket) -> None:
         start = json.loads(await websocket.receive_text())
     facts = start["start"]
     assert isinstance(facts, dict)
-    talker = callers.get(facts["call_control_id"]) == TALKER
+    caller = callers.get(facts["call_control_id"], "")
+    talker = caller == TALKER
     transport = FastAPIWebsocketTransport(
         websocket,
         FastAPIWebsocketParams(
@@ -214,7 +222,7 @@ async def media(websocket: WebSocket) -> None:
     async with aiohttp.ClientSession() as session:
         context = LLMContext()
         user, assistant = LLMContextAggregatorPair(
-            context, user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer())
+            context, user_params=LLMUserAggregatorParams(**turn_taking())
         )
         pipeline = Pipeline(
             [
@@ -242,8 +250,27 @@ async def media(websocket: WebSocket) -> None:
         async def disconnected(*_: object) -> None:
             await worker.queue_frame(EndFrame())
 
+        bad = asyncio.create_task(disturb(caller)) if caller in (SLEEPER, CRUNCHER) else None
         runner = WorkerRunner(handle_sigint=False)
         await runner.run(worker)
+        if bad is not None:
+            bad.cancel()
+
+
+def turn_taking() -> dict[str, Any]:
+    """Get what decides whose turn it is: the defaults, or a silence that is long enough."""
+    chosen: dict[str, Any] = {"vad_analyzer": SileroVADAnalyzer()}
+    if ENDPOINT is not None:
+        stop = SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=int(ENDPOINT) / 1000)
+        chosen["user_turn_strategies"] = UserTurnStrategies(stop=[stop])
+    return chosen
+
+
+async def disturb(caller: str) -> None:
+    """Be a bad neighbour: now and then, do what blocks."""
+    while True:
+        await asyncio.sleep(EVERY - BLOCKED)
+        block(caller)
 
 
 def main() -> None:

@@ -1,0 +1,69 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick]``, ``make bench ARGS=…``.
+
+Each writes ``results/NAME.md``, ``.json`` and ``.svg``; with ``--quick`` each runs once and
+shortly, prints its table, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# In this process, with a page each; and programs of their own.
+PAGES = ("agent", "bargein", "memory", "neighbour", "stall", "webhooks", "scaling")
+PROGRAMS = ("media", "livekit")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    assert __doc__
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*PROGRAMS, *PAGES)))
+    parser.add_argument("--quick", action="store_true", help="a smoke run; writes nothing")
+    parser.add_argument("--repeat", type=int, help="repetitions of each")
+    options = parser.parse_args()
+    names = options.names or [*PROGRAMS, *PAGES]
+    unknown = set(names) - {*PROGRAMS, *PAGES}
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    failed = []
+    for name in names:
+        print(f"== {name}", flush=True)
+        begun = time.monotonic()
+        if not (program if name in PROGRAMS else page)(name, options.quick, options.repeat):
+            failed.append(name)
+        print(f"== {name}: {time.monotonic() - begun:.0f} s", flush=True)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def program(name: str, quick: bool, repeat: int | None) -> bool:
+    """Run one that is a program of its own; whether it went well."""
+    words = ["--quick"] * quick + ([] if repeat is None else ["--repeat", str(repeat)])
+    command = [sys.executable, "-m", f"benchmarks.{name}", *words]
+    return subprocess.run(command, cwd=HERE.parent, check=False).returncode == 0
+
+
+def page(name: str, quick: bool, repeat: int | None) -> bool:
+    """Run one that makes a page; whether it went well."""
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    more = {} if repeat is None else {"repeat": repeat}
+    try:
+        made = benchmark.run(quick, **more)
+    except (RuntimeError, OSError) as error:
+        print(f"{name} failed: {error}", flush=True)
+        return False
+    print(made.table())
+    print("\n".join(made.notes))
+    if not quick:
+        made.write()
+    return True
+
+
+if __name__ == "__main__":
+    main()
