@@ -24,6 +24,9 @@ PAUSE_DEPTH = 30.0
 LOOK_BACK = 0.6
 FURTHEST_BACK = 1.0
 
+# Seconds by which a word may begin before the place that proportion gives it.
+UNSURE = 0.2
+
 # Characters of text per second of speech, as long as nothing better is known.
 SPEAKING_RATE = 15.0
 
@@ -107,7 +110,7 @@ class Segment:
         """
         place = min(place, self.count)
         if len(self._levels) >= place > 0:
-            return self._quiet_before(place)
+            return self._quiet_before(place, self._word_under_way(place, rate))
         reached = self._fraction(place, rate) * len(self.text)
         start = max(
             (w.start() for w in _WORD.finditer(self.text) if w.start() <= reached), default=0
@@ -115,8 +118,23 @@ class Segment:
         back = int(start / max(1, len(self.text)) * self._expected(rate))
         return max(0, min(place, back), place - round(FURTHEST_BACK / PACKET))
 
-    def _quiet_before(self, place: int) -> int:
-        earliest = max(0, place - round(LOOK_BACK / PACKET))
+    def _word_under_way(self, place: int, rate: float) -> int:
+        """Tell by proportion where the word begins that lies at ``place``; 0 without a text."""
+        reached = self._fraction(place, rate) * len(self.text)
+        start = max(
+            (w.start() for w in _WORD.finditer(self.text) if w.start() <= reached), default=0
+        )
+        floor = self._floor()
+        total = sum(level >= floor for level in self._levels)
+        spoken = start / max(1, len(self.text)) * (total if self.complete else self._expected(rate))
+        for index, level in enumerate(self._levels):
+            if spoken <= 0:
+                return index
+            spoken -= level >= floor
+        return place
+
+    def _quiet_before(self, place: int, word: int) -> int:
+        earliest = max(0, place - round(LOOK_BACK / PACKET), word - round(UNSURE / PACKET))
         if earliest == 0:
             # The start of the sentence is a pause as good as any.
             quietest = 0
