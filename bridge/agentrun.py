@@ -10,8 +10,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from bridge.agentstate import StateKeeper
 from bridge.call import Agent, Call
 from bridge.errors import CallEnded
 from bridge.legline import LegLine
@@ -37,6 +38,7 @@ class AgentRun:
         end: Callable[[str], object],
         *,
         resumption: Resumption | None = None,
+        state: Mapping[str, object] | None = None,
     ) -> None:
         """Prepare.
 
@@ -47,12 +49,14 @@ class AgentRun:
             report: told when the function fails.
             end: ends the leg, for a reason.
             resumption: what becomes of a call that an earlier agent held, if this is one.
+            state: what that agent kept in ``call.state``.
         """
         self._resumption = resumption
         self._agent = agent
         if resumption is not None:
             self._agent, line.excuse = resumption.choose(agent)
         self._line = line
+        self._state = dict(state or {})
         self._speaker = speaker
         self._report = report
         self._end = end
@@ -61,6 +65,9 @@ class AgentRun:
         """Call the function; return when it did, and the call is on its way to its end."""
         resumed = self._resumption is not None
         call = Call(self._line, resumed=resumed, on_notice=self._line.notice)
+        call.state.update(self._state)
+        keeper = StateKeeper(self._report.kept, self._report.log.warning)
+        self._line.keep_state = lambda: keeper.look(call.state)
         try:
             self._speaker.warm_up()
             self._agent(call)

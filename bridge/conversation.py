@@ -103,6 +103,13 @@ class Counts:
     barge_ins: int = 0
     false_alarms: int = 0
 
+    @classmethod
+    def of(cls, history: Sequence[Remark]) -> Counts:
+        """Count what happened in processes that held this call before."""
+        said = [remark for remark in history if remark.speaker == "agent"]
+        broken = sum(remark.interrupted for remark in said)
+        return cls(turns=len(history) - len(said), replies=len(said), barge_ins=broken)
+
 
 class Conversation:
     """Whose turn it is, what is being said, and who waits for it."""
@@ -133,7 +140,7 @@ class Conversation:
             tap: gets what is sent, too.
             clock: the clock of all ``now``.
         """
-        self.counts = Counts()
+        self.counts = Counts.of(history)
         self._turns = turns
         self._playout = playout
         self._delivery = Delivery(playout, tap)
@@ -291,14 +298,15 @@ class Conversation:
         for text in self._playout.begun(now):
             self._turns.agent_says(text)
 
-    def hear_digit(self, digit: str) -> None:
-        """Take in a key that was pressed."""
+    def hear_digit(self, digit: str) -> bool:
+        """Take in a key that was pressed; whether it is part of what was said."""
         with self._locked() as now:
             if self._keypad is not None:
                 self._press(self._keypad, digit, now)
-                return
+                return False
             self._turns.digit(digit, now)
             self._poll(now)
+        return True
 
     def _press(self, keypad: Keypad, digit: str, now: float) -> None:
         """Give a key to whoever collects keys, and let it end the prompt."""

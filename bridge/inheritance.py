@@ -9,10 +9,12 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
+from bridge.arrivals import Press
 from bridge.call import CallInfo, Remark
 
 __all__ = ["UNNAMED", "Inheritance", "decode_info", "decode_remark", "encode_info", "encode_remark"]
@@ -31,6 +33,8 @@ class Inheritance:
         age: seconds since it began.
         epoch: how often it has changed hands, from 1; who has a lower number has lost it.
         events: webhook events that reached nobody, as their bodies came, oldest first.
+        keys: the last keys that were heard, and when each was pressed.
+        state: what the agent kept in ``call.state``.
         agent: the name of its agent, ``"module:function"``; ``""`` for the application's own, and
             ``UNNAMED`` for one that cannot be found by a name.
     """
@@ -41,6 +45,8 @@ class Inheritance:
     age: float = 0.0
     epoch: int = 1
     events: tuple[str, ...] = ()
+    keys: tuple[Press, ...] = ()
+    state: Mapping[str, object] = field(default_factory=dict)
     agent: str = ""
 
 

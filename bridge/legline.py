@@ -80,6 +80,7 @@ class LegLine:
         people: those who are neither caller nor agent.
         excuse: said before the agent's first words, unless it has seen that another agent held the
             call before.
+        keep_state: called when the agent is about to wait; keeps its ``call.state``.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class LegLine:
         """
         self.people = People(leg, control, events)
         self.excuse = ""
+        self.keep_state: Callable[[], None] = lambda: None
         self._leg = leg
         self._conversation = conversation
         self._speaker = speaker
@@ -187,6 +189,7 @@ class LegLine:
     ) -> Reply:
         """Say it; see :meth:`bridge.call.Call.say`."""
         self._settle_filler()
+        self.keep_state()
         excuse, self.excuse = self.excuse, ""
         if excuse:
             self._speaker.speak(excuse, interruptible=False)
@@ -250,10 +253,12 @@ class LegLine:
 
     def hear(self, timeout: float | None) -> Turn | None:
         """Wait for a turn; see :meth:`bridge.call.Call.listen`."""
+        self.keep_state()
         return self._conversation.hear(timeout, self._speaker.warm_up)
 
     def stay(self, seconds: float | None) -> None:
         """Wait for the end of the call, or so long; see :meth:`bridge.call.Call.stay`."""
+        self.keep_state()
         self._conversation.stay(seconds)
 
     def leave(self) -> None:
@@ -271,6 +276,7 @@ class LegLine:
         """Play a sound; see :meth:`bridge.call.Call.play`."""
         self._check()
         self._settle_filler()
+        self.keep_state()
         return self._speaker.play(
             lambda rate: sounds.load(sound, rate),
             interruptible=interruptible,

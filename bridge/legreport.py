@@ -9,6 +9,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 
+from bridge.arrivals import Press
 from bridge.call import CallInfo, Remark, Reply
 from bridge.conversation import Listener
 from bridge.decisions import Turn
@@ -69,6 +70,14 @@ class LegReport(Listener):
         """The leg went over to another process."""
         self.log.info("leg went over to another process")
         self._audience.tell(lambda observer: observer.on_depart(self.info))
+
+    def pressed(self, keys: Sequence[Press]) -> None:
+        """A key was heard; these are the last ones."""
+        self._audience.tell(lambda observer: observer.on_key(self.info, keys))
+
+    def kept(self, state: str) -> None:
+        """The agent's own state has changed; this is what of it can be kept."""
+        self._audience.tell(lambda observer: observer.on_state(self.info, state))
 
     def stream_started(self, info: CallInfo) -> None:
         """A media stream started; ``info`` has its codec."""

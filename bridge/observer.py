@@ -9,7 +9,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
+    from bridge.arrivals import Press
     from bridge.call import CallInfo, Remark, Reply
     from bridge.decisions import Turn
     from bridge.events import Event
@@ -81,9 +82,10 @@ class CallSummary:
             ``"failed"``.
         hangup_cause: Telnyx's word for it (``"normal_clearing"``), or ``""``.
         duration: seconds from the first webhook event to the end.
-        turns: turns of the caller.
-        replies: replies that were begun.
-        barge_ins: replies that the caller interrupted.
+        turns: turns of the caller, those in processes that held the leg before included.
+        replies: replies that were begun, likewise.
+        barge_ins: replies that the caller interrupted, likewise; all that follows is of the
+            process that ended the leg alone.
         false_alarms: replies that were paused and went on.
         streams: media streams that were attached.
         packets: inbound packets.
@@ -143,6 +145,12 @@ class CallObserver:
 
     def on_saying(self, info: CallInfo, remark: Remark) -> None:
         """A reply has grown, or more of it was heard; ``remark`` is what it would be, cut here."""
+
+    def on_key(self, info: CallInfo, keys: Sequence[Press]) -> None:
+        """A key was heard; the last of ``keys``, each with the time of its press."""
+
+    def on_state(self, info: CallInfo, state: str) -> None:
+        """What the agent keeps in ``call.state`` has changed; as JSON."""
 
     def on_turn(self, info: CallInfo, turn: Turn, latency: TurnLatency) -> None:
         """The caller's turn is over; ``latency.endpoint`` is known."""

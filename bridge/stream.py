@@ -4,7 +4,8 @@ A leg has one stream at a time, but not one for ever: a socket may be lost and c
 be opened in its place, and the newest is the one that counts (Telnyx: media-streaming page).
 
 Threads: the web server's, one request each; :meth:`MediaStream.read` blocks on it until the socket
-is closed.
+is closed.  Up to ``start``, which may take a while, frames are read there too; behind it on the
+process's reader, where nothing that is done with them may wait.
 
 Rules of this module:
 
@@ -16,7 +17,8 @@ Rules of this module:
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 from bridge.logs import LegLogger
 from bridge.mediasocket import SocketClosed
@@ -38,6 +40,9 @@ class StreamSocket(Protocol):
 
     def receive(self) -> bytes:
         """Wait for the next message; raise ``SocketClosed``."""
+
+    def listen(self, deliver: Callable[[bytes], object]) -> NoReturn:
+        """Have each message given to ``deliver``; raise ``SocketClosed``, or what that raises."""
 
     def send(self, text: str | bytes) -> None:
         """Send one message; never waits."""
@@ -61,8 +66,8 @@ class StreamOwner(Protocol):
     def stream_mark(self, name: str) -> None:
         """Take note of a mark."""
 
-    def stream_digit(self, digit: str) -> None:
-        """Take in a key."""
+    def stream_digit(self, digit: str, occurred_at: str) -> None:
+        """Take in a key, and when it was pressed as Telnyx writes it."""
 
     def stream_stopped(self, stream: MediaStream) -> None:
         """Take note that Telnyx has ended the stream."""
@@ -99,18 +104,21 @@ class MediaStream:
 
     def read(self) -> SocketClosed:
         """Take in frames until the socket is closed, and tell how it was."""
-        while True:
-            try:
-                message = self.socket.receive()
-            except SocketClosed as closed:
-                return closed
-            try:
-                frame = parse_frame(message)
-            except FrameError as error:
-                self._note_bad(error)
-                continue
-            if frame is not None:
-                self._take(frame)
+        try:
+            while not self.started:
+                self._read_message(self.socket.receive())
+            self.socket.listen(self._read_message)
+        except SocketClosed as closed:
+            return closed
+
+    def _read_message(self, message: bytes) -> None:
+        try:
+            frame = parse_frame(message)
+        except FrameError as error:
+            self._note_bad(error)
+            return
+        if frame is not None:
+            self._take(frame)
 
     def _note_bad(self, error: FrameError) -> None:
         self.bad_frames += 1
@@ -134,7 +142,7 @@ class MediaStream:
         elif isinstance(frame, Mark):
             self._owner.stream_mark(frame.name)
         elif isinstance(frame, Dtmf):
-            self._owner.stream_digit(frame.digit)
+            self._owner.stream_digit(frame.digit, frame.occurred_at)
         elif isinstance(frame, Stop):
             self.stopped = True
             self._owner.stream_stopped(self)

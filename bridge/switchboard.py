@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from bridge.agentrun import APOLOGY
@@ -29,7 +29,7 @@ from bridge.call import Agent, Call, CallInfo
 from bridge.callcontrol import CallControl
 from bridge.decisions import Detector
 from bridge.errors import AgentError, CommandError, DialFailed, EventError, SettingsError
-from bridge.events import CallHangup, CallInitiated, Event, parse_event
+from bridge.events import CallHangup, CallInitiated, DtmfReceived, Event, parse_event
 from bridge.inheritance import UNNAMED, Inheritance
 from bridge.legline import Services
 from bridge.observer import Audience, CallObserver
@@ -75,6 +75,9 @@ class Elsewhere(Protocol):
 
     def forward(self, event: Event, again: bool) -> Literal["nobody", "here", "elsewhere"]:
         """Bring an event to the process that its leg, or one of its session, lives in."""
+
+    def note(self, event: Event) -> None:
+        """Keep a key that a webhook told of, in case that whoever is told of it dies over it."""
 
     def name_agent(self, key: str, agent: str) -> None:
         """Have whoever takes a leg over know its agent."""
@@ -177,6 +180,8 @@ class Switchboard:
         if self._registry.seen_event(event.id):
             return
         Audience(self._observers, logger).tell(lambda observer: observer.on_event(event))
+        if isinstance(event.payload, DtmfReceived) and self._elsewhere is not None:
+            self._elsewhere.note(event)
         self.deliver(event)
 
     def deliver(self, event: Event, *, forwarded: bool = False) -> None:
@@ -278,7 +283,7 @@ class Switchboard:
             before.let_go()
         worker.log.info("leg came over from another process")
         worker.start()
-        for event in [*_events(inheritance.events), *events]:
+        for event in _once([*_events(inheritance.events), *events]):
             # What became of earlier streams is no news.
             if not event.event_type.startswith("streaming."):
                 worker.handle(event)
@@ -430,6 +435,7 @@ class Switchboard:
             inheritance=inheritance,
             streaming=streaming,
             on_departed=self._departed,
+            in_touch=lambda: self._elsewhere is None or self._elsewhere.joined,
             services=self._services(),
             dial=self._dial_linked,
             screen=self._screen,
@@ -684,6 +690,11 @@ def _events(bodies: Sequence[str]) -> Iterator[Event]:
             yield parse_event(body.encode())
         except EventError as error:
             logger.warning("ignored an event that was kept: %s", error)
+
+
+def _once(events: Iterable[Event]) -> list[Event]:
+    """Leave out what was kept in two places."""
+    return list({event.id: event for event in events}.values())
 
 
 def _call_info(payload: CallInitiated) -> CallInfo:

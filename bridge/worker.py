@@ -32,7 +32,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from bridge.agentrun import AgentRun
-from bridge.arrivals import APART, KeyArrivals
+from bridge.arrivals import KeyArrivals, pressed_at
 from bridge.call import Agent, Call, CallInfo, Remark
 from bridge.callcontrol import (
     CallControl,
@@ -164,6 +164,7 @@ class CallWorker:
         inheritance: Inheritance | None = None,
         streaming: bool = True,
         on_departed: Callable[[CallWorker], None] = lambda worker: None,
+        in_touch: Callable[[], bool] = lambda: True,
         services: Services | None = None,
         dial: Dial | None = None,
         screen: Screen | None = None,
@@ -190,6 +191,7 @@ class CallWorker:
             streaming: whether the media stream of such a leg is on its way here already.
             on_departed: called on leg-main when the agent has let go of a leg that goes over to
                 another process.
+            in_touch: whether it would be known if another process had taken the leg.
             services: makes speech services of other languages and voices; these only, if ``None``.
             dial: makes further legs; none, if ``None``.
             screen: asked, on leg-main, whether an inbound leg is to be answered.
@@ -202,10 +204,11 @@ class CallWorker:
         self._control = control
         self._make_stream_url = stream_url
         self._asked_url = ""
-        self._keys = KeyArrivals()
+        self._keys = KeyArrivals(() if inheritance is None else inheritance.keys)
         self._on_ended = on_ended
         self._on_gone = on_gone
         self._on_departed = on_departed
+        self._in_touch = in_touch
         self._inheritance = inheritance
         self._streaming = streaming
         age = 0.0 if inheritance is None else inheritance.age
@@ -258,6 +261,7 @@ class CallWorker:
             self._report,
             self.end_by_agent,
             resumption=self._resumption() if self.talking else None,
+            state=None if inheritance is None else inheritance.state,
         )
         # Guards everything below; leg-main waits on it.
         self._life = threading.Condition()
@@ -480,15 +484,14 @@ class CallWorker:
                 self._life.notify_all()
         elif isinstance(payload, DtmfReceived):
             # The stream brings the same key, when there is one; both would make it two.
-            now = time.monotonic()
+            at = pressed_at(event.occurred_at, time.time())
             with self._life:
                 since = self._streams.since
-                if self._handing_over and since is not None:
-                    # Telnyx may have let go of this stream, and not have begun the other one.
-                    since = max(since, now - APART)
-                news = self._keys.by_webhook(payload.digit, now, since)
+                if since is not None:
+                    since += time.time() - time.monotonic()
+                news = self._keys.by_webhook(payload.digit, at, since)
             if news:
-                self.conversation.hear_digit(payload.digit)
+                self._hear_key(payload.digit)
         elif isinstance(payload, Streaming) and event.event_type != "streaming.started":
             url = payload.stream_url or payload.stream_params.stream_url
             if url and self._asked_url and url != self._asked_url:
@@ -498,6 +501,14 @@ class CallWorker:
                 self._stream_failures += 1
                 self._streams.hurry(time.monotonic())
                 self._life.notify_all()
+
+    def _hear_key(self, digit: str) -> None:
+        known = self.conversation.hear_digit(digit)
+        with self._life:
+            if not known:
+                self._keys.hide_last()
+            heard = self._keys.heard
+        self._report.pressed(heard)
 
     def _note_answerer(self, event_type: str, result: str) -> None:
         if event_type.endswith((".detection.ended", ".call_screening.detected")):
@@ -721,7 +732,9 @@ class CallWorker:
         """Wait for the webhook that goes with a stream that Telnyx stopped; then hang up."""
         with self._life:
             self._life.wait_for(lambda: self._hangup_cause is not None, HANGUP_WAIT)
-        self._hang_up()
+        # A stream also stops when another process has taken the leg, which goes on there.
+        if self._in_touch():
+            self._hang_up()
 
     def _hang_up(self) -> None:
         if self._hangup_cause is not None:
@@ -785,10 +798,13 @@ class CallWorker:
         with self._life:
             now = time.monotonic()
             current = self._streams.close(stream, now)
+            untold = self._keys.stream_lost(time.time()) if current else []
             lost = not stream.stopped and not self._ending
             if current and lost and not self._passing_on:
                 self._streams.expect(now + min(RECONNECT_WAIT, self._settings.grace_seconds))
             self._life.notify_all()
+        for digit in untold:
+            self._hear_key(digit)
         if current and lost:
             self.log.warning("media socket lost; waiting for it to come back")
         return lost
@@ -830,12 +846,13 @@ class CallWorker:
         """Take note of a mark that came back."""
         self.conversation.mark_returned(name)
 
-    def stream_digit(self, digit: str) -> None:
+    def stream_digit(self, digit: str, occurred_at: str) -> None:
         """Take in a key that the caller pressed."""
+        at = pressed_at(occurred_at, time.time())
         with self._life:
-            news = self._keys.by_stream(digit, time.monotonic())
+            news = self._keys.by_stream(digit, at)
         if news:
-            self.conversation.hear_digit(digit)
+            self._hear_key(digit)
 
     def stream_stopped(self, stream: MediaStream) -> None:
         """Telnyx ended the stream: the caller has hung up, as the webhook will say too."""

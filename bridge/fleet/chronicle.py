@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import msgspec
+
+from bridge.arrivals import Press
 from bridge.call import CallInfo, Remark
-from bridge.fleet.redisregistry import OPEN, PENDING
+from bridge.fleet.estates import KEYS, OPEN, PENDING, STATE, Parts
 from bridge.inheritance import encode_info, encode_remark
-from bridge.observer import CallObserver
+from bridge.observer import CallObserver, CallSummary
 from bridge.registry import RegistryAway
 from telnyx_media.sync.threads import BoundedQueue, QueueClosed, ThreadGroup
 
@@ -33,7 +36,7 @@ logger = logging.getLogger(__name__)
 # Entries that may wait while Redis answers slowly; then the oldest are dropped.
 LIMIT = 4096
 
-Write = Callable[[str, list[tuple[str, str]]], None]
+Write = Callable[[str, Parts], None]
 
 
 class Chronicle(CallObserver):
@@ -50,8 +53,9 @@ class Chronicle(CallObserver):
         self._entries: BoundedQueue[tuple[str, tuple[str, str] | threading.Event]] = BoundedQueue(
             LIMIT
         )
-        # Guards `_started`.
+        # Guards what follows.
         self._lock = threading.Lock()
+        self._kept: dict[str, dict[str, str]] = {}
         self._started = False
 
     # -- what calls' threads do -------------------------------------------------------------------
@@ -74,6 +78,34 @@ class Chronicle(CallObserver):
         self._put(info, str(number), encode_remark(remark))
         if remark.speaker == "agent":
             self._put(info, OPEN, "")
+
+    def on_key(self, info: CallInfo, keys: Sequence[Press]) -> None:
+        """Note which keys were heard, so that none is heard again."""
+        self._keep(info, KEYS, msgspec.json.encode(list(keys)).decode())
+
+    def on_state(self, info: CallInfo, state: str) -> None:
+        """Note what the agent wants to find again."""
+        self._keep(info, STATE, state)
+
+    def on_end(self, info: CallInfo, summary: CallSummary) -> None:
+        """Forget the leg."""
+        with self._lock:
+            self._kept.pop(info.call_control_id, None)
+
+    def on_depart(self, info: CallInfo) -> None:
+        """Forget the leg; another process keeps its history."""
+        with self._lock:
+            self._kept.pop(info.call_control_id, None)
+
+    def kept(self, key: str) -> Parts:
+        """Get what was noted of a leg beyond its history, to be written again."""
+        with self._lock:
+            return list(self._kept.get(key, {}).items())
+
+    def _keep(self, info: CallInfo, name: str, text: str) -> None:
+        with self._lock:
+            self._kept.setdefault(info.call_control_id, {})[name] = text
+        self._put(info, name, text)
 
     def _put(self, info: CallInfo, name: str, text: str) -> None:
         self._push((info.call_control_id, (name, text)))
@@ -112,7 +144,7 @@ class Chronicle(CallObserver):
                 entries = self._entries.take_all()
             except QueueClosed:
                 return
-            parts: dict[str, list[tuple[str, str]]] = {}
+            parts: dict[str, Parts] = {}
             through = []
             for key, part in entries:
                 if isinstance(part, threading.Event):

@@ -15,6 +15,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -28,6 +29,7 @@ from bridge.call import CallInfo
 from bridge.errors import EventError
 from bridge.events import Event, parse_event
 from bridge.fleet.chronicle import Chronicle
+from bridge.fleet.estates import number
 from bridge.fleet.membership import Member, Membership
 from bridge.fleet.passage import Passage, Serve, pass_on
 from bridge.fleet.redisregistry import RedisRegistry
@@ -169,7 +171,7 @@ class Fleet:
     @property
     def joined(self) -> bool:
         """Whether Redis and the others can be reached."""
-        return self._membership.joined
+        return self._membership.joined and self._store.available
 
     def others(self) -> int:
         """Count the other processes that take calls."""
@@ -214,6 +216,12 @@ class Fleet:
         if answer[0] in ("here", "nobody"):
             return "here" if answer[0] == "here" else "nobody"
         return "elsewhere"
+
+    def note(self, event: Event) -> None:
+        """Keep a key that a webhook told of, in case that whoever is told of it dies over it."""
+        payload = event.payload
+        with contextlib.suppress(RegistryAway):
+            self._store.run("note", payload.call_control_id, payload.call_leg_id, _body(event))
 
     def name_agent(self, key: str, agent: str) -> None:
         """Have whoever takes a leg over know its agent."""
@@ -379,9 +387,8 @@ class Fleet:
             return
         live = {leg.info.call_control_id: leg for leg in self._local.live()}
         for key, leg in live.items():
-            ours = self.registry.confirm(
-                leg.info, list(leg.history), talking=leg.talking, age=leg.age
-            )
+            parts = [*number(leg.history), *self.chronicle.kept(key)]
+            ours = self.registry.confirm(leg.info, parts, talking=leg.talking, age=leg.age)
             if not ours:
                 logger.warning("another process has taken a call while Redis was away")
                 self._local.let_go(key)

@@ -16,18 +16,16 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import logging
 import secrets
 import threading
 from collections.abc import Callable
 
-import msgspec
-
-from bridge.call import CallInfo, Remark
+from bridge.call import CallInfo
+from bridge.fleet.estates import Parts, inherit, read_info
 from bridge.fleet.store import FleetStore
-from bridge.inheritance import Inheritance, decode_info, decode_remark, encode_info, encode_remark
+from bridge.inheritance import Inheritance, encode_info
 from bridge.registry import (
     EVENT_MEMORY,
     RECONNECT_GRACE,
@@ -38,13 +36,9 @@ from bridge.registry import (
     RegistryAway,
 )
 
-__all__ = ["OPEN", "PENDING", "RedisRegistry"]
+__all__ = ["RedisRegistry"]
 
 logger = logging.getLogger(__name__)
-
-# The fields of a history that hold the reply which is being said, and the caller's turn that is not
-# over.
-OPEN, PENDING = "open", "pending"
 
 _REFUSALS: dict[str, Refusal] = {
     "unknown": "unknown",
@@ -140,7 +134,7 @@ class RedisRegistry:
             text = self.store.call("HGET", f"leg:{leg}", "info")
         except RegistryAway:
             return None
-        return _read_info(text)
+        return read_info(text)
 
     def end(self, key: str) -> bool:
         """Remove a leg for good, its tokens with it; whether it was live, and this process's."""
@@ -207,7 +201,8 @@ class RedisRegistry:
             return "ended"
         # An agent that has not begun is not waited for.
         self._ask_to_let_go(owner, key, left.epoch, left.resumed)
-        return Claim(key, bool(again), self._with_history(left), owner)
+        whole = self._with_history(left)
+        return "elsewhere" if whole is None else Claim(key, bool(again), whole, owner)
 
     def release(self, token: str, *, lost: bool) -> None:
         """Say that the token's socket is gone, ``lost`` if Telnyx may come back with it."""
@@ -249,11 +244,18 @@ class RedisRegistry:
             if answer[0] != "taken":
                 return None
             left = self._inherit(answer[1], answer[2:])
-            if left is not None:
-                return self._with_history(left)
+            whole = None if left is None else self._with_history(left)
+            if whole is not None:
+                return whole
 
-    def confirm(self, info: CallInfo, history: list[Remark], *, talking: bool, age: float) -> bool:
+    def confirm(self, info: CallInfo, parts: Parts, *, talking: bool, age: float) -> bool:
         """Ask whether a leg still lives here, entering it again if Redis has forgotten it.
+
+        Args:
+            info: the leg.
+            parts: its history; the rest of what it would leave.
+            talking: whether its agent has begun.
+            age: seconds since it began.
 
         Raises:
             RegistryAway: Redis cannot be asked.
@@ -267,8 +269,8 @@ class RedisRegistry:
             "1" if talking else "",
             round(age * 1000),
         )
-        if ours and history:
-            self.write(info.call_control_id, _numbered(history))
+        if ours and parts:
+            self.write(info.call_control_id, parts)
         return bool(ours)
 
     def name_agent(self, key: str, agent: str) -> None:
@@ -284,8 +286,8 @@ class RedisRegistry:
         """
         return list(self.store.call("SMEMBERS", f"legs:{self.process}"))
 
-    def write(self, key: str, parts: list[tuple[str, str]]) -> None:
-        """Write parts of a leg's history; nothing happens if it lives elsewhere by now.
+    def write(self, key: str, parts: Parts) -> None:
+        """Write parts of a leg's history; nothing happens if others have gone on with it.
 
         Raises:
             RegistryAway: Redis cannot be asked.
@@ -294,7 +296,7 @@ class RedisRegistry:
 
     def _inherit(self, key: str, estate: list[str | int]) -> Inheritance | None:
         text, talking, age, epoch, agent = estate
-        info = _read_info(text)
+        info = read_info(text)
         if info is None:
             return None
         self._local.begin(info)
@@ -304,45 +306,24 @@ class RedisRegistry:
             info, bool(talking), age=int(age) / 1000, epoch=int(epoch), agent=str(agent)
         )
 
-    def _with_history(self, left: Inheritance) -> Inheritance:
-        """Add what was said; without it, if Redis has just gone away."""
+    def _with_history(self, left: Inheritance) -> Inheritance | None:
+        """Add what was said and who spoke last; ``None`` if somebody else has the leg by now."""
         key = left.info.call_control_id
         try:
-            found: dict[str, str] = self.store.call("HGETALL", f"history:{key}")
-            mail = self.store.run("mail", key)
+            found = self.store.run("inherit", key, self.process)
         except RegistryAway:
             return left
-        numbers = sorted(int(name) for name in found if name not in (OPEN, PENDING))
-        texts = [found[str(number)] for number in numbers]
-        cut = [found[name] for name in (OPEN, PENDING) if name in found]
-        if cut:
-            # Nobody will complete them.
-            at = numbers[-1] + 1 if numbers else 0
-            parts = [(str(at + place), text) for place, text in enumerate(cut)]
+        if not found:
+            self.forget(key)
+            return None
+        flat, mail, late = found
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        whole, parts = inherit(left, fields, [*mail, *late])
+        if parts:
             with contextlib.suppress(RegistryAway):
-                self.write(key, [*parts, (OPEN, ""), (PENDING, "")])
-            texts += cut
-        history = tuple(remark for text in texts if (remark := _read_remark(text)) is not None)
-        return dataclasses.replace(left, history=history, events=tuple(mail))
+                self.write(key, parts)
+        return whole
 
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _numbered(history: list[Remark]) -> list[tuple[str, str]]:
-    return [(str(number), encode_remark(remark)) for number, remark in enumerate(history)]
-
-
-def _read_info(text: str | int | None) -> CallInfo | None:
-    try:
-        return decode_info(str(text)) if text else None
-    except msgspec.MsgspecError:
-        return None
-
-
-def _read_remark(text: str) -> Remark | None:
-    try:
-        return decode_remark(text)
-    except msgspec.MsgspecError:
-        return None

@@ -7,14 +7,16 @@ braces, so that in a cluster all keys are on one node.
 Keys, behind the prefix::
 
     event:<id>        a webhook event that was seen
-    leg:<id>          hash: owner, epoch, info, birth, talking, began (ms), agent
+    leg:<id>          hash: owner, epoch, info, birth, talking, began (ms), agent; before: the owner
+                      before, who may still write down what was said
     legid:<leg id>    the call_control_id of a live leg
     session:<id>      the call_control_id of a session's first live leg
     ended:<id>        a leg that is over
     legs:<process>    set: the legs that live there
     history:<id>      hash: number of a remark -> the remark; "open": the reply that is being said;
-                      "pending": the caller's turn that is not over
+                      "pending": the caller's turn that is not over; "keys", "state"
     mail:<id>         list: webhook events that reached nobody
+    late:<id>         list: the last keys by webhook, whomever they reached
     token:<digest>    hash: leg, state (new, used, lost), again, until (ms)
     tokens:<id>       set: the digests of a leg's tokens
     processes         sorted set: process -> its last beat (ms)
@@ -48,7 +50,10 @@ end
 local function own(id, me)
   local leg = P .. 'leg:' .. id
   local before = redis.call('HGET', leg, 'owner')
-  if before and before ~= me then redis.call('SREM', P .. 'legs:' .. before, id) end
+  if before and before ~= me then
+    redis.call('SREM', P .. 'legs:' .. before, id)
+    redis.call('HSET', leg, 'before', before)
+  end
   redis.call('SADD', P .. 'legs:' .. me, id)
   redis.call('HSET', leg, 'owner', me)
   return redis.call('HINCRBY', leg, 'epoch', 1)
@@ -101,7 +106,8 @@ if found and info.call_leg_id then redis.call('DEL', P .. 'legid:' .. info.call_
 for _, digest in ipairs(redis.call('SMEMBERS', P .. 'tokens:' .. id)) do
   redis.call('DEL', P .. 'token:' .. digest)
 end
-redis.call('DEL', leg, P .. 'history:' .. id, P .. 'mail:' .. id, P .. 'tokens:' .. id)
+redis.call('DEL', leg, P .. 'history:' .. id, P .. 'mail:' .. id, P .. 'tokens:' .. id,
+           P .. 'late:' .. id)
 redis.call('SREM', P .. 'legs:' .. owner, id)
 return 1
 """
@@ -212,10 +218,12 @@ if redis.call('SCARD', P .. 'legs:' .. me) == 0 then redis.call('DEL', P .. 'leg
 return 1
 """
 
-# Writes parts of a leg's history, if the leg is ours: number or "open", text, …
+# Writes parts of a leg's history, if the leg is ours, or was until a moment ago and nobody has read
+# what we left: number or "open", text, …
 _WRITE = """
 local id, me = ARGV[1], ARGV[2]
-if redis.call('HGET', P .. 'leg:' .. id, 'owner') ~= me then return 0 end
+local holders = redis.call('HMGET', P .. 'leg:' .. id, 'owner', 'before')
+if holders[1] ~= me and holders[2] ~= me then return 0 end
 local history = P .. 'history:' .. id
 for i = 3, #ARGV, 2 do
   if ARGV[i] == 'talking' then
@@ -256,6 +264,35 @@ redis.call('PEXPIRE', P .. 'mail:' .. id, LIFE)
 return {'kept', id}
 """
 
+# Reads what was left with a leg of ours; from now on nobody else writes there.
+# -> {} if it is not ours; {history, events that reached nobody, keys} otherwise.
+_INHERIT = """
+local id, me = ARGV[1], ARGV[2]
+local leg, mail = P .. 'leg:' .. id, P .. 'mail:' .. id
+if redis.call('HGET', leg, 'owner') ~= me then return {} end
+redis.call('HDEL', leg, 'before')
+local found = {
+  redis.call('HGETALL', P .. 'history:' .. id),
+  redis.call('LRANGE', mail, 0, -1),
+  redis.call('LRANGE', P .. 'late:' .. id, 0, -1),
+}
+redis.call('DEL', mail)
+return found
+"""
+
+# Keeps a key that a webhook told of for a while: the process that is told of it may be dying.
+_NOTE = """
+local id, legid, body = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('EXISTS', P .. 'leg:' .. id) == 0 then
+  id = redis.call('GET', P .. 'legid:' .. legid) or id
+end
+local late = P .. 'late:' .. id
+redis.call('RPUSH', late, body)
+redis.call('LTRIM', late, -32, -1)
+redis.call('EXPIRE', late, EARLY)
+return 1
+"""
+
 _TELL = """
 return redis.call('PUBLISH', P .. 'to:' .. ARGV[1], ARGV[2])
 """
@@ -293,6 +330,8 @@ SCRIPTS = {
         "adopt": _ADOPT,
         "farewell": _FAREWELL,
         "write": _WRITE,
+        "inherit": _INHERIT,
+        "note": _NOTE,
         "forward": _FORWARD,
         "tell": _TELL,
         "place": _PLACE,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from bridge.call import CallInfo, Remark
-from bridge.fleet.redisregistry import OPEN, PENDING, RedisRegistry
+from bridge.fleet.estates import KEYS, OPEN, PENDING, STATE, number
+from bridge.fleet.redisregistry import RedisRegistry
 from bridge.fleet.store import FleetStore, namespace
 from bridge.inheritance import encode_remark
 from bridge.registry import TOKEN_LIFETIME, Claim, RegistryAway
@@ -35,6 +36,7 @@ class Processes:
         self._prefix = namespace(application)
         self._stores: list[FleetStore] = []
         self.asked: list[tuple[str, str, int, bool]] = []
+        self.on_ask: Callable[[str, str, int, bool], object] = lambda *leg: None
 
     def make(self, name: str, *, token_lifetime: float = TOKEN_LIFETIME) -> RedisRegistry:
         """Make the view of one process."""
@@ -44,8 +46,12 @@ class Processes:
             store,
             name,
             token_lifetime=token_lifetime,
-            ask_to_let_go=lambda *leg: self.asked.append(leg),
+            ask_to_let_go=self._ask,
         )
+
+    def _ask(self, owner: str, key: str, epoch: int, wait: bool) -> None:
+        self.asked.append((owner, key, epoch, wait))
+        self.on_ask(owner, key, epoch, wait)
 
     def close(self) -> None:
         """Close the connections."""
@@ -148,6 +154,77 @@ def test_a_cut_remark_is_whole_for_the_next_but_one(processes: Processes) -> Non
     assert claim.inheritance.history == (cut, again)
 
 
+def test_who_lets_a_leg_go_may_write_until_the_next_one_has_read(processes: Processes) -> None:
+    """Words and keys between the new socket and the old agent's silence are part of the call."""
+    a, b = processes.make("a"), processes.make("b")
+    assert a.begin(INFO)
+    token = a.mint(INFO.call_control_id)
+    last = Remark("caller", "One more thing.", "One more thing.", interrupted=True)
+
+    def say_the_last(owner: str, key: str, epoch: int, wait: bool) -> None:
+        a.write(key, [(PENDING, encode_remark(last)), (KEYS, '[["5", 100.5]]')])
+
+    processes.on_ask = say_the_last
+    claim = b.claim(token)
+    assert isinstance(claim, Claim)
+    assert claim.inheritance is not None
+    assert claim.inheritance.history == (last,)
+    assert claim.inheritance.keys == (("5", 100.5),)
+    # From now on it is b's alone.
+    a.write(INFO.call_control_id, [("1", encode_remark(last))])
+    left = processes.make("c").claim(b.mint(INFO.call_control_id))
+    assert isinstance(left, Claim)
+    assert left.inheritance is not None
+    assert left.inheritance.history == (last,)
+
+
+def test_a_leg_that_was_taken_meanwhile_is_not_begun(processes: Processes) -> None:
+    """A process that waited for the old holder too long finds that a third one has the leg."""
+    a, b, c = (processes.make(name) for name in "abc")
+    assert a.begin(INFO)
+    tokens = [a.mint(INFO.call_control_id) for _ in range(2)]
+    claims: list[object] = []
+
+    def be_slow(owner: str, key: str, epoch: int, wait: bool) -> None:
+        processes.on_ask = lambda *leg: None
+        claims.append(c.claim(tokens[1]))
+
+    processes.on_ask = be_slow
+    assert b.claim(tokens[0]) == "elsewhere"
+    assert isinstance(claims[0], Claim)
+    assert (b.epoch(INFO.call_control_id), c.epoch(INFO.call_control_id)) == (0, 3)
+    assert b.count() == 0
+
+
+def test_the_next_holder_gets_the_last_keys_by_webhook(processes: Processes) -> None:
+    """Whomever they reached: that process may have died over them."""
+    a, b = processes.make("a"), processes.make("b")
+    assert a.begin(INFO)
+    for number_ in range(40):
+        # Known by either of its ids.
+        a.store.run("note", "", INFO.call_leg_id, f"body {number_}")
+    a.write(INFO.call_control_id, [(STATE, '{"table": 4}')])
+    claim = b.claim(a.mint(INFO.call_control_id))
+    assert isinstance(claim, Claim)
+    assert claim.inheritance is not None
+    assert claim.inheritance.events == tuple(f"body {n}" for n in range(8, 40))
+    assert claim.inheritance.state == {"table": 4}
+    b.end(INFO.call_control_id)
+    assert not b.store.call("EXISTS", f"late:{INFO.call_control_id}")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "7"])
+def test_what_is_no_state_is_none(processes: Processes, text: str) -> None:
+    """Another version of the application may have written it."""
+    a, b = processes.make("a"), processes.make("b")
+    assert a.begin(INFO)
+    a.write(INFO.call_control_id, [(STATE, text), (KEYS, text)])
+    claim = b.claim(a.mint(INFO.call_control_id))
+    assert isinstance(claim, Claim)
+    assert claim.inheritance is not None
+    assert (claim.inheritance.state, claim.inheritance.keys) == ({}, ())
+
+
 def test_tokens_end_with_their_leg_and_their_time(processes: Processes) -> None:
     """Expired, ended, lost and come back once: as in the registry of one process."""
     a = processes.make("a", token_lifetime=-1.0)
@@ -228,6 +305,6 @@ def test_without_redis_calls_go_on_and_none_begins(server: RedisServer) -> None:
 def confirmed(registry: RedisRegistry, said: list[Remark]) -> bool:
     """Tell Redis about a leg that it has forgotten, if it is back."""
     try:
-        return registry.confirm(INFO, said, talking=True, age=2.0)
+        return registry.confirm(INFO, number(said), talking=True, age=2.0)
     except RegistryAway:
         return False

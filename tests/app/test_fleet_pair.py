@@ -1,0 +1,174 @@
+"""Two processes with one call between them: who holds it, who lets go, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from bridge import Call, CallEnded
+from bridge.errors import TransferFailed
+from bridge.simulator import Callee
+from tests.app.pair import Pair, pair
+from tests.loopback import PATIENCE
+
+DESK = "+12025550177"
+
+LONG = 6 * PATIENCE
+
+
+class Spans:
+    """Which agents held the call, from when to when; of any process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.open = 0
+        self.most = 0
+        self.began = 0
+
+    def __enter__(self) -> Spans:
+        with self._lock:
+            self.began += 1
+            self.open += 1
+            self.most = max(self.most, self.open)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.open -= 1
+
+
+def hand_over(line: Pair) -> None:
+    """Have the first process leave its calls to the second one."""
+    line.both_to(1)
+    assert line.bridges[0].drain(0.1)
+
+
+def test_what_the_agent_keeps_goes_over_with_its_history() -> None:
+    """The next agent finds `call.state` and what was said; the summary counts both processes."""
+    states: list[str] = []
+    histories: list[list[str]] = []
+
+    def agent(call: Call) -> None:
+        states.append(json.dumps(call.state))
+        call.state.setdefault("orders", []).append("funghi")
+        if call.resumed:
+            histories.append([remark.text or remark.digits for remark in call.history])
+            call.say("Then goodbye.")
+            return
+        call.say("Anything else?")
+        call.state["what JSON cannot hold"] = call
+        for _ in call.turns():
+            pass
+
+    with pair(agent) as line:
+        call = line.simulator.place_call(caller=[{"dtmf": "7#", "when": "agent_stops"}])
+        line.seen[0].wait_for(lambda: line.seen[0].turns, LONG)
+        hand_over(line)
+        call.wait(LONG)
+        summary = line.seen[1].summary()
+    assert states == ["{}", '{"orders": ["funghi"]}']
+    assert histories == [["Anything else?", "7#"]]
+    assert (summary.turns, summary.replies) == (1, 2)
+    assert line.seen[0].summaries == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_a_process_that_redis_has_lost_lets_go_of_what_others_took(how: str) -> None:
+    """It lives, cannot ask, hears its stream stop, and does not hang up on the call's new agent."""
+    spans = Spans()
+    done = threading.Event()
+
+    def agent(call: Call) -> None:
+        with spans:
+            if call.resumed:
+                call.say("Here I am again.")
+                done.wait(LONG)
+            else:
+                call.say("Good day.")
+                call.listen()
+
+    with pair(agent) as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
+        line.both_to(1)
+        with line.roads[0].cut() if how == "cut" else line.roads[0].silent():
+            line.seen[1].wait_for(lambda: line.seen[1].replies, LONG)
+            # More than the old one waits for a webhook before it hangs up.
+            call_is_up_for(call, 3.0)
+        line.wait_joined()
+        assert spans.began == 2
+        assert [leg.call_leg_id for leg in line.bridges[1].switchboard.legs()] == [call.id]
+        assert line.bridges[0].switchboard.legs() == []
+        done.set()
+        call.wait(LONG)
+        assert line.seen[1].summary().reason == "agent"
+    assert spans.most == 1
+    assert [command["name"] for command in call.commands].count("hangup") == 1
+
+
+def call_is_up_for(call: object, seconds: float) -> None:
+    """Watch a call for a while: the while is what is tested."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert not call.ended  # type: ignore[attr-defined]
+        time.sleep(0.05)
+
+
+def test_a_call_is_ended_from_another_process() -> None:
+    """Whoever is asked tells the process that has it."""
+
+    def agent(call: Call) -> None:
+        call.listen()
+
+    with pair(agent) as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].media, LONG)
+        assert not line.bridges[1].switchboard.hang_up("nobody")
+        assert line.bridges[1].switchboard.hang_up(call.id)
+        call.wait(LONG)
+        assert line.seen[0].summary().reason == "operator"
+
+
+def test_a_call_is_put_through_from_another_process() -> None:
+    """The caller hears the agent until somebody has picked up."""
+
+    def agent(call: Call) -> None:
+        call.listen()
+
+    with pair(agent) as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].media, LONG)
+        assert not line.bridges[1].switchboard.transfer("nobody", DESK)
+        assert line.bridges[1].switchboard.transfer(call.id, DESK)
+        assert line.seen[0].summary().reason == "transferred"
+        assert not call.ended
+        call.hang_up()
+
+
+@pytest.mark.parametrize(("outcome", "cause"), [("busy", "user_busy"), ("reject", "call_rejected")])
+def test_a_transfer_fails_as_it_did_though_another_process_hears_of_it(
+    outcome: str, cause: str
+) -> None:
+    """Its leg is nobody's; what becomes of it belongs to the leg that it was made for."""
+    causes: list[str] = []
+
+    def agent(call: Call) -> None:
+        try:
+            call.transfer(DESK, timeout=60)
+        except TransferFailed as failed:
+            causes.append(failed.cause)
+            call.say("Still here.")
+        except CallEnded:
+            causes.append("ended")
+
+    with pair(agent) as line:
+        line.simulator.add_callee(DESK, Callee(outcome, after=0.1))  # type: ignore[arg-type]
+        line.to = lambda environ: int(
+            environ["PATH_INFO"].endswith("/webhook") and bool(line.seen[0].media)
+        )
+        line.simulator.place_call().wait(LONG)
+    assert causes == [cause]
