@@ -95,6 +95,11 @@ class BargeInWatch:
         self._voice.forget_run()
 
     @property
+    def insists(self) -> bool:
+        """Whether the alarm follows another so soon that the caller is speaking on."""
+        return self.alarm_at is not None and self.alarm_at - self._dismissed_at <= NEXT_WORD
+
+    @property
     def sound_is_short(self) -> bool:
         """Whether the sound that raised the alarm may have been a cough so far."""
         assert self.alarm_at is not None
@@ -112,7 +117,6 @@ class BargeInWatch:
         if self._voice.speaking:
             return limit
         if wait is None:
-            again = self.alarm_at - self._dismissed_at <= NEXT_WORD
-            short = self.sound_is_short and not again
+            short = self.sound_is_short and not self.insists
             wait = settings.short_wait if short else settings.words_wait
         return min(limit, max(self._voice.last_at, self._raised_at) + wait)

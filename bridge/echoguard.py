@@ -89,6 +89,12 @@ class EchoGuard:
             return None
         return self._sorted[int(QUANTILE * len(self._sorted))]
 
+    @property
+    def returns(self) -> bool:
+        """Whether the line is known to return the agent's voice."""
+        returned = self.echo_return
+        return returned is not None and returned >= NOTHING
+
     def is_echo(self, level: float, playing: float | None, now: float, *, learn: bool) -> bool:
         """Take in one window of the line, and tell whether it holds no more than echo.
 

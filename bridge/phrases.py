@@ -35,6 +35,7 @@ class Language:
         dangling: what only a question ends with.
         closings: what usually is all there is to say.
         digits: names of digits, and what people say between them.
+        halts: words by which one breaks in, however badly they were understood.
     """
 
     backchannels: frozenset[str]
@@ -42,6 +43,7 @@ class Language:
     dangling: frozenset[str] = frozenset()
     closings: frozenset[str] = frozenset()
     digits: frozenset[str] = frozenset()
+    halts: frozenset[str] = frozenset()
 
 
 def _language(**lists: str) -> Language:
@@ -62,6 +64,7 @@ LANGUAGES = {
         closings="yes, no, thanks, thank you, please, goodbye, bye, thats all, nothing else, "
         "thats right, correct, no thanks, yes please",
         digits="zero, oh, one, two, three, four, five, six, seven, eight, nine, double, triple",
+        halts="stop, wait, no, hold, sorry, hello, please, help, what, actually",
     ),
     "de": _language(
         backchannels="mhm, hm, hmm, mm, aha, ah, oh, äh, ähm, ja, jaja, jo, ok, okay, genau, gut, "
@@ -72,6 +75,7 @@ LANGUAGES = {
         closings="ja, nein, danke, bitte, tschüss, auf wiederhören, das wars, ja bitte, "
         "nein danke, das ist alles",
         digits="null, eins, ein, zwei, zwo, drei, vier, fünf, sechs, sieben, acht, neun",
+        halts="stopp, stop, halt, warten, nein, moment, entschuldigung, hallo, bitte, hilfe, was",
     ),
     "fr": _language(
         backchannels="mhm, hm, hmm, mm, ah, oh, euh, ouais, ok, okay, daccord, dac, bien, voilà, "
@@ -81,6 +85,7 @@ LANGUAGES = {
         dangling="pour, avec, de, à, en, sur, dans, que, est, je, nous, du",
         closings="oui, non, merci, au revoir, cest tout, sil vous plaît, non merci, oui merci",
         digits="zéro, un, deux, trois, quatre, cinq, six, sept, huit, neuf",
+        halts="stop, arrêtez, attendez, non, pardon, excusez, allô, quoi",
     ),
     "es": _language(
         backchannels="mhm, hm, hmm, mm, ah, ajá, oh, eh, ok, okay, vale, claro, ya, bien, "
@@ -90,6 +95,7 @@ LANGUAGES = {
         dangling="para, con, de, a, en, por, que, es, yo, del, al",
         closings="sí, no, gracias, adiós, por favor, eso es todo, nada más, no gracias",
         digits="cero, uno, dos, tres, cuatro, cinco, seis, siete, ocho, nueve",
+        halts="para, pare, espere, espera, no, perdón, disculpe, hola, ayuda, qué",
     ),
     "it": _language(
         backchannels="mhm, hm, hmm, mm, ah, oh, eh, ok, okay, va bene, certo, capisco, giusto, "
@@ -99,6 +105,7 @@ LANGUAGES = {
         dangling="per, con, di, a, da, in, su, che, è, io, del, al",
         closings="sì, no, grazie, arrivederci, per favore, è tutto, no grazie, sì grazie",
         digits="zero, uno, due, tre, quattro, cinque, sei, sette, otto, nove",
+        halts="stop, fermo, basta, aspetti, no, scusi, pronto, aiuto, cosa",
     ),
     "pt": _language(
         backchannels="mhm, hm, hmm, mm, ah, oh, aham, ok, okay, tá, certo, claro, entendi, sei, "
@@ -108,6 +115,7 @@ LANGUAGES = {
         dangling="para, com, de, em, por, que, eu, do, da, no, na",
         closings="sim, não, obrigado, obrigada, tchau, por favor, é só isso, não obrigado",
         digits="zero, um, dois, três, quatro, cinco, seis, meia, sete, oito, nove",
+        halts="pare, espere, espera, não, desculpe, alô, ajuda, quê",
     ),
     "nl": _language(
         backchannels="mhm, hm, hmm, mm, ah, oh, eh, aha, ja, oké, ok, okay, goed, precies, "
@@ -117,6 +125,7 @@ LANGUAGES = {
         dangling="voor, met, van, aan, in, op, uit, naar, is, ik, wij, om, dat",
         closings="ja, nee, bedankt, dank je, alstublieft, dag, dat was het, nee bedankt",
         digits="nul, een, één, twee, drie, vier, vijf, zes, zeven, acht, negen",
+        halts="stop, wacht, nee, sorry, hallo, help, wat",
     ),
 }
 """By the first part of the language tag."""

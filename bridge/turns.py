@@ -61,6 +61,9 @@ ECHO_LASTS = 2.0
 # Seconds of silence after which a reply is begun early, where that is wanted.
 EXPECT = 0.2
 
+# Confidence from which a text is believed though all of its sound was as faint as the agent's echo.
+BELIEVED = 0.8
+
 # Words of an interim that are enough to decide; a backchannel hardly has as many.
 FIRM = 3
 
@@ -177,7 +180,7 @@ class TurnTaking:
     def transcript(self, transcript: Transcript, now: float) -> None:
         """Take in what the recogniser says, interim or final."""
         text = transcript.text.strip()
-        if not words(text) or self._is_echo(text, now):
+        if not words(text) or self._is_echo(text, now) or self._is_mumbled(transcript, now):
             text = ""
         changed = self._utterance.words(
             text,
@@ -376,10 +379,16 @@ class TurnTaking:
         return len(words(self._utterance.text)) >= max(1, self._min_words) and not self._is_idle()
 
     def _is_idle(self) -> bool:
-        """Whether what was said wants no answer: a backchannel, or one word that was hardly one."""
+        """Whether what was said wants no answer: a backchannel, or one word that was hardly one.
+
+        Unless it is a word like "stop", or the second in a row: a caller who insists.
+        """
         text = self._utterance.text
-        doubtful = self._utterance.doubtful and len(words(text)) == 1
-        return doubtful or is_backchannel(text, self._language)
+        if is_backchannel(text, self._language):
+            return True
+        said = words(text)
+        doubtful = self._utterance.doubtful and len(said) == 1 and not self._watch.insists
+        return doubtful and said[0] not in self._language.halts
 
     def _alarm_ends_at(self) -> float | None:
         if self._watch.alarm_at is None:
@@ -405,6 +414,12 @@ class TurnTaking:
             return False
         said = [word for sentence in self._sentences for word in sentence]
         return is_echo(text, said, faint=self._faint)
+
+    def _is_mumbled(self, transcript: Transcript, now: float) -> bool:
+        """Tell whether a text was made of the agent's echo, with so much noise that it differs."""
+        if now > self._echo_until or not (self._faint and self._echo.returns):
+            return False
+        return not transcript.is_final or 0 < transcript.confidence < BELIEVED
 
     # Turns
 

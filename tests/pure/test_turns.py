@@ -585,8 +585,35 @@ def test_word_that_the_recogniser_hardly_believes_is_none() -> None:
     line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Ever.", sure=0.4)
     assert line.names() == ["BargeIn", "FalseAlarm"]
 
-    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Stop.", sure=0.6)
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Ever.", sure=0.6)
     assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
+
+
+def test_stop_is_believed_however_badly_it_was_understood() -> None:
+    """A word by which one breaks in takes the floor."""
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Stop.", sure=0.4)
+
+    assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
+
+
+def test_caller_who_insists_is_believed() -> None:
+    """Of two short sounds in a row the second takes the floor with any word."""
+    line = Line().agent(0.0, None).sound(1.0, 1.3).text(1.5, "Ever.", sure=0.4)
+    line.sound(2.0, 2.4).text(2.7, "Leaf.", sure=0.4)
+
+    assert line.names() == ["BargeIn", "FalseAlarm", "BargeIn", "Interrupted", "TurnEnded"]
+
+
+def test_mumble_as_faint_as_the_agents_echo_is_no_turn() -> None:
+    """What noise makes of the echo does not repeat the agent, and is not believed to be words."""
+
+    def echoing(sure: float) -> Line:
+        line = Line().agent(0.0, 9.0, "On Mondays we are closed.")
+        line.sound(0.5, 3.0, level=-38.0, playing=-18.0)
+        return line.text(3.2, "Our man Dave is clothed.", sure=sure)
+
+    assert echoing(0.6).names() == []
+    assert echoing(0.95).names() == ["BargeIn", "Interrupted", "TurnEnded"]
 
 
 def test_second_sound_is_given_time_for_its_words() -> None:
