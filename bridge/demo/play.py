@@ -109,7 +109,7 @@ def play(
         began = dt.datetime.now()
         call = telnyx.place_call(codec=codec, caller=script.caller)
         timeline = Timeline(call.begun_at)
-        follow(call, timeline, JournalReader(journal), screen)
+        follow(call, telnyx, timeline, JournalReader(journal), screen)
         recording = Recording(call.said, call.heard, call.sample_rate)
     screen.step("recognising again what the caller heard")
     checks = judge_recording(script, timeline.items, recording, began)
@@ -118,7 +118,13 @@ def play(
     return Outcome(timeline.items, figures, checks, files)
 
 
-def follow(call: SimulatedCall, timeline: Timeline, journal: JournalReader, screen: Screen) -> None:
+def follow(
+    call: SimulatedCall,
+    telnyx: Simulator,
+    timeline: Timeline,
+    journal: JournalReader,
+    screen: Screen,
+) -> None:
     """Show a call, and lay its time line, until it has ended.
 
     Raises:
@@ -128,7 +134,7 @@ def follow(call: SimulatedCall, timeline: Timeline, journal: JournalReader, scre
     last: Deadline | None = None
     while True:
         entries = journal.read()
-        for item in timeline.add(entries, seen(call)):
+        for item in timeline.add(entries, seen(call, telnyx)):
             screen.turn(item)
         for entry in entries:
             if entry["what"] == "agent-error":
@@ -146,7 +152,7 @@ def follow(call: SimulatedCall, timeline: Timeline, journal: JournalReader, scre
         time.sleep(LOOK)
 
 
-def seen(call: SimulatedCall) -> Seen:
+def seen(call: SimulatedCall, telnyx: Simulator) -> Seen:
     """Get what the simulated network has seen so far."""
     return Seen(
         speeches=[
@@ -156,6 +162,11 @@ def seen(call: SimulatedCall) -> Seen:
         ],
         frames=call.media,
         clears=call.clears,
+        voices=[
+            (session.opened_at - call.begun_at, session.first_audio[0])
+            for session in telnyx.synthesis.sessions
+            if session.first_audio
+        ],
     )
 
 

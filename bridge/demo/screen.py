@@ -63,6 +63,7 @@ class Screen:
             (figures.reply, "caller's last packet to first reply frame",
              f"median of {figures.replies}"),
             (figures.chosen, "  of that, the chosen endpointing delay", ""),
+            (figures.voice, "  of that, the simulated voice's computing", ""),
             (figures.beyond, "  and the rest", ""),
             (figures.stopped, "caller's first sound to clear", ""),
         ):  # fmt: skip

@@ -39,11 +39,14 @@ class Seen:
         speeches: when the caller spoke.
         frames: for each media frame from the app: when it came, and seconds of audio in it.
         clears: when each ``clear`` came.
+        voices: for each synthesis session: when it began, and seconds that the simulated voice took
+            to compute its first sound.
     """
 
     speeches: Sequence[Speech]
     frames: Sequence[tuple[float, float]]
     clears: Sequence[float]
+    voices: Sequence[tuple[float, float]] = ()
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Item:
         latency: seconds from the caller's last packet to the first media frame, where it answers.
         chosen: how much of that the app chose to wait, by its setting and the caller's words, where
             silence ended the turn.
+        voice: how much of it the simulated voice computed until it had a sound.
         parts: where the app says that this time went.
         script: what the caller was to say.
         stopped_after: seconds from the caller's first sound to ``clear``, where they broke in.
@@ -73,6 +77,7 @@ class Item:
     interrupted: bool = False
     latency: float | None = None
     chosen: float | None = None
+    voice: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     script: str = ""
     stopped_after: float | None = None
@@ -85,7 +90,8 @@ class Figures:
     Attributes:
         reply: median of the caller's last packet to the first media frame of the reply.
         chosen: median of the silence that the app chose to wait for the end of each turn.
-        beyond: median of the one less the other: what the software adds.
+        voice: median of what the simulated voice took to compute its first sound.
+        beyond: median of the first less the other two: what the software adds.
         slowest: the longest of them.
         stopped: the longest time from the caller breaking in to ``clear``.
         replies: how many replies the median is of.
@@ -93,6 +99,7 @@ class Figures:
 
     reply: float | None
     chosen: float | None
+    voice: float | None
     beyond: float | None
     slowest: float | None
     stopped: float | None
@@ -175,6 +182,8 @@ class Timeline:
             # A second reply in a row answers nobody.
             item.latency = start - (before[-1].end - PTIME)
             item.chosen = entry["latency"].get("chosen")
+            computed = [took for began, took in seen.voices if earlier < began <= start]
+            item.voice = computed[-1] if computed else 0.0
         if item.interrupted and clears:
             over = [s for s in seen.speeches if start < s.start <= clears[0]]
             if over:
@@ -186,19 +195,26 @@ class Timeline:
         replies = [item.latency for item in self.items if item.latency is not None]
         # Of the turns that silence ended; another's wait was the recogniser's choice.
         waited = [
-            (item.latency, item.chosen)
+            (item.latency, item.chosen, item.voice)
             for item in self.items
             if item.latency is not None and item.chosen is not None
         ]
         stops = [item.stopped_after for item in self.items if item.stopped_after is not None]
         return Figures(
-            reply=statistics.median(replies) if replies else None,
-            chosen=statistics.median(chosen for _, chosen in waited) if waited else None,
-            beyond=statistics.median(took - chosen for took, chosen in waited) if waited else None,
+            reply=median(replies),
+            chosen=median(chosen for _, chosen, _ in waited),
+            voice=median(voice for _, _, voice in waited),
+            beyond=median(took - chosen - voice for took, chosen, voice in waited),
             slowest=max(replies, default=None),
             stopped=max(stops, default=None),
             replies=len(replies),
         )
+
+
+def median(values: Iterable[float]) -> float | None:
+    """Get the median, if there are values."""
+    known = list(values)
+    return statistics.median(known) if known else None
 
 
 def played_until(frames: Sequence[tuple[float, float]]) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -35,6 +36,11 @@ class Speaker(Protocol):
 MakeSpeaker = Callable[[], Speaker]
 
 
+# A first clause that is worth speaking by itself, and the rest: the voice computes a sentence as a
+# whole, and a caller waits for its first sound.
+_FIRST_CLAUSE = re.compile(r"(.{12,60}?[,;:])\s+(.{12,})", re.DOTALL)
+
+
 class OfflineSpeaker:
     """The embedded voice."""
 
@@ -51,8 +57,10 @@ class OfflineSpeaker:
         self.sample_rate = voices.AGENT_RATE
 
     def speak(self, text: str, speed: float) -> Iterator[bytes]:
-        """Speak ``text``: PCM of each sentence as soon as it is computed, 20 ms each."""
-        return self._synthesizer.stream(text, speed=speed)
+        """Speak ``text``: PCM of its first clause and each sentence as soon as it is computed."""
+        parts = _FIRST_CLAUSE.fullmatch(text)
+        for part in parts.groups() if parts else (text,):
+            yield from self._synthesizer.stream(part, speed=speed)
 
 
 class ToneSpeaker:

@@ -63,6 +63,7 @@ def test_a_call_becomes_turns_with_latencies() -> None:
         speeches=[Speech(3.0, 5.02, "four people")],
         frames=[*frames(0.5, 2.0), *frames(5.55, 1.0)],
         clears=[],
+        voices=[(0.4, 0.09), (5.51, 0.03)],
     )
     timeline = Timeline(ZERO)
     new = timeline.add(
@@ -83,7 +84,8 @@ def test_a_call_becomes_turns_with_latencies() -> None:
     figures = timeline.figures()
     assert figures.reply == pytest.approx(0.55)
     assert figures.chosen == pytest.approx(0.5)
-    assert figures.beyond == pytest.approx(0.05)
+    assert figures.voice == pytest.approx(0.03)
+    assert figures.beyond == pytest.approx(0.02)
     assert figures.stopped is None
 
 
@@ -280,7 +282,7 @@ def a_page(text: str) -> str:
         Item("agent", "One two", 0.7, 1.5, heard="One", interrupted=True, latency=0.62,
              parts={"endpoint": 0.5}, stopped_after=0.1),
     ]  # fmt: skip
-    figures = Figures(0.62, 0.5, 0.12, 0.62, 0.1, 1)
+    figures = Figures(0.62, 0.5, 0.0, 0.12, 0.62, 0.1, 1)
     script = Script("booking", "a table is booked", "agent:answer", ())
     checks = [Check("goodbye was heard", True, "Goodbye")]
     return make_page(
@@ -341,7 +343,7 @@ def test_the_transcript_is_json(tmp_path: Path) -> None:
 
     items = [Item("agent", "Hello.", 0.5, 1.0, heard="Hello.", latency=0.5)]
     files = leave(
-        SCRIPTS["booking"](), items, Figures(0.5, 0.5, 0.0, 0.5, None, 1),
+        SCRIPTS["booking"](), items, Figures(0.5, 0.5, 0.0, 0.0, 0.5, None, 1),
         [Check("x", True, "y")], a_recording(), "PCMA", dt.datetime(2026, 11, 22), tmp_path,
     )  # fmt: skip
     assert all(path.exists() for path in files)
