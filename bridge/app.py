@@ -23,6 +23,7 @@ from bridge.gate import guard
 from bridge.observer import CallObserver
 from bridge.pacer import Pacer
 from bridge.placing import place
+from bridge.reader import Reader
 from bridge.registry import MemoryRegistry, Registry
 from bridge.settings import TO_TAKE_CALLS, Settings
 from bridge.switchboard import Switchboard
@@ -43,6 +44,7 @@ class Bridge:
         control: sends the commands.
         registry: the facts shared with other processes.
         pacer: sends outbound audio.
+        reader: reads the media sockets.
         pool: does the work of webhooks.
         switchboard: the calls.
         books: what is kept of them: records, metrics, traces.
@@ -82,6 +84,7 @@ class Bridge:
             MemoryRegistry(grace=settings.grace_seconds) if registry is None else registry
         )
         self.pacer = Pacer()
+        self.reader = Reader()
         self.pool = WorkPool()
         self.books = Books(settings)
         self.switchboard = Switchboard(
@@ -100,7 +103,9 @@ class Bridge:
             self.fleet.attach(
                 self.switchboard,
                 self.pool.submit,
-                lambda token, environ: media.serve_handed(self.switchboard, token, environ),
+                lambda token, environ: media.serve_handed(
+                    self.switchboard, self.reader, token, environ
+                ),
             )
 
     def _room(self) -> int:
@@ -148,6 +153,7 @@ class Bridge:
         self.switchboard.close()
         if self.fleet is not None:
             self.fleet.close()
+        self.reader.close()
         self.pacer.close()
         self.control.close()
         self.books.close()
@@ -199,7 +205,7 @@ def create_app(
     guard(app)
     app.extensions["bridge"] = bridge
     app.register_blueprint(webhooks.make_blueprint(receiver))
-    app.register_blueprint(media.make_blueprint(bridge.switchboard))
+    app.register_blueprint(media.make_blueprint(bridge.switchboard, bridge.reader))
     app.register_blueprint(_health(bridge))
     board = bridge.switchboard
     for blueprint in bridge.books.blueprints(

@@ -4,7 +4,8 @@ Telnyx opens it to the ``stream_url`` that we gave with ``answer`` or ``streamin
 not sign the request (Telnyx: media-streaming page).  So the address holds a token that was made for
 one leg and is good for one stream, and the first frame has to name that leg.
 
-Threads: the request's own, which becomes the leg's ``leg-recv`` until the socket is closed.
+Threads: the request's own, which becomes the leg's ``leg-recv`` until the socket is closed; the
+process's reader reads for all of them.
 
 Rules of this module:
 
@@ -23,6 +24,7 @@ from flask import Blueprint, Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from bridge.mediasocket import HandshakeRefused, MediaSocket, SocketClosed, SocketTaken
+from bridge.reader import Reader
 from bridge.switchboard import Switchboard
 from bridge.worker import CallWorker
 
@@ -35,14 +37,14 @@ ROUTE = "/telnyx/media/<token>"
 STATUS = {"unknown": 404, "expired": 403, "in use": 403, "ended": 403, "elsewhere": 503}
 
 
-def make_blueprint(switchboard: Switchboard) -> Blueprint:
+def make_blueprint(switchboard: Switchboard, reader: Reader) -> Blueprint:
     """Make the ``GET /telnyx/media/<token>`` route."""
     blueprint = Blueprint("media", __name__)
 
     # The router keeps WebSocket handshakes and plain requests apart: each needs a rule.
     @blueprint.get(ROUTE, websocket=True)
     def media(token: str) -> AnyResponse:
-        return serve(switchboard, token, request.environ)
+        return serve(switchboard, reader, token, request.environ)
 
     @blueprint.get(ROUTE)
     def no_media(token: str) -> AnyResponse:
@@ -51,11 +53,14 @@ def make_blueprint(switchboard: Switchboard) -> Blueprint:
     return blueprint
 
 
-def serve(switchboard: Switchboard, token: str, environ: Mapping[str, Any]) -> AnyResponse:
+def serve(
+    switchboard: Switchboard, reader: Reader, token: str, environ: Mapping[str, Any]
+) -> AnyResponse:
     """Serve a request for a media socket on the calling thread until the socket is closed.
 
     Args:
         switchboard: has the legs.
+        reader: reads the socket once the stream has begun.
         token: from the request's path.
         environ: the request, with its socket.
 
@@ -69,7 +74,7 @@ def serve(switchboard: Switchboard, token: str, environ: Mapping[str, Any]) -> A
         return _refuse(STATUS[claimed], f"its token is {claimed}")
     lost = True
     try:
-        with MediaSocket.accept(environ) as socket:
+        with MediaSocket.accept(environ, reader=reader) as socket:
             lost = claimed.serve(socket)
     except HandshakeRefused as error:
         return _refuse(error.status, str(error))
@@ -80,9 +85,11 @@ def serve(switchboard: Switchboard, token: str, environ: Mapping[str, Any]) -> A
     return SocketTaken()
 
 
-def serve_handed(switchboard: Switchboard, token: str, environ: Mapping[str, Any]) -> None:
+def serve_handed(
+    switchboard: Switchboard, reader: Reader, token: str, environ: Mapping[str, Any]
+) -> None:
     """Serve a request that came to another process and was handed in with its socket."""
-    answer = serve(switchboard, token, environ)
+    answer = serve(switchboard, reader, token, environ)
     if not isinstance(answer, SocketTaken):
         lines = (f"HTTP/1.1 {answer.status}", "Content-Length: 0", "Connection: close", "", "")
         with contextlib.suppress(OSError):

@@ -1,14 +1,15 @@
 """A leg's media WebSocket, over the socket that the web server hands to the request.
 
-Telnyx connects to us for the audio of a call, and the request's own thread reads from then on.
+Telnyx connects to us for the audio of a call.  The request's own thread opens and closes the
+socket and reads how the stream begins; from then on the process's reader reads, for all sockets.
 Other threads send: the pacer for every speaking leg, the call for ``clear``.
 
-Threads: one receives (the request's), any may send and close.  One lock is around everything that
-is written, answers to pings included; nothing is written outside it.
+Threads: one receives at a time (the request's, or the reader), any may send and close.  One lock is
+around everything that is written, answers to pings included; nothing is written outside it.
 
 Rules of this module:
 
-1. ``receive`` blocks; ``send``, ``flush`` and ``close`` never do.  What the peer does not take
+1. ``receive`` and ``listen`` block; all others never do.  What the peer does not take
    waits in a bounded backlog, which the reader sends as soon as it is taken.
 2. A peer that takes nothing for ``STALL`` seconds, or leaves more than ``BACKLOG`` bytes waiting,
    fails the socket: a caller who is that far behind hears nothing worth sending.
@@ -16,7 +17,7 @@ Rules of this module:
    its bytes are read.
 4. What passes through is never logged.
 5. Whole text messages of middling length, which nearly all are, are packed and unpacked here: the
-   protocol, which gets all others, takes several times as long.
+   protocol, which gets all else, takes several times as long.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from websockets.datastructures import Headers
 from websockets.frames import (  # type: ignore[attr-defined]
@@ -45,6 +46,7 @@ from websockets.server import ServerProtocol
 from werkzeug.wrappers import Response
 
 from bridge.errors import BridgeError
+from bridge.reader import Reader
 from telnyx_media.sync.threads import Deadline
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ STALL = 1.0
 # audio, and a peer that stopped reading would not be noticed.
 SEND_BUFFER = 32 * 1024
 
-# Bytes per recv: several frames when the reader was held up.
-RECEIVE = 64 * 1024
+# Bytes per recv: a second of frames when the reader was held up.
+RECEIVE = 32 * 1024
 
 # The first byte of a whole text message, the bit of the second that says it is masked, and the
 # number in its place which says that two bytes of length follow (RFC 6455 §5.2).
@@ -120,11 +122,16 @@ class MediaSocket:
     """
 
     def __init__(
-        self, sock: socket.socket, protocol: ServerProtocol, max_size: int = MAX_SIZE
+        self,
+        sock: socket.socket,
+        protocol: ServerProtocol,
+        max_size: int = MAX_SIZE,
+        reader: Reader | None = None,
     ) -> None:
         """Take over a connection whose handshake has been accepted; see :meth:`accept`."""
         self._socket = sock
         self._max_size = max_size
+        self._reader = reader
         # Messages that have come and were not yet taken; the reader's own.
         self._messages: deque[bytes] = deque()
         self._fragments: bytearray | None = None
@@ -137,6 +144,7 @@ class MediaSocket:
         self._progress_at = 0.0
         self._half_close = False
         self._ended: SocketClosed | None = None
+        self._woken = False
         # Written to when the reader is to look up.  Shutting the socket down would wake the reader
         # as well, but throw away the goodbyes.
         self._wake_in, self._wake_out = os.pipe()
@@ -147,12 +155,19 @@ class MediaSocket:
         self._poll.register(self._wake_in, select.POLLIN)
 
     @classmethod
-    def accept(cls, environ: Mapping[str, Any], *, max_size: int = MAX_SIZE) -> MediaSocket:
+    def accept(
+        cls,
+        environ: Mapping[str, Any],
+        *,
+        max_size: int = MAX_SIZE,
+        reader: Reader | None = None,
+    ) -> MediaSocket:
         """Answer a WSGI request's WebSocket handshake and take its socket over.
 
         Args:
             environ: of the request; the server's socket is found in it.
             max_size: bytes of the longest message taken; a longer one closes with 1009.
+            reader: reads for :meth:`listen`; the calling thread does, if ``None``.
 
         Raises:
             HandshakeRefused: no WebSocket request, or a server that hands out no plain socket.
@@ -168,7 +183,7 @@ class MediaSocket:
         handshake.send_response(response)
         _set_up(sock)
         protocol = ServerProtocol(state=OPEN, max_size=max_size, logger=_SILENCE)
-        made = cls(sock, protocol, max_size)
+        made = cls(sock, protocol, max_size, reader)
         with made._lock:
             made._backlog += b"".join(handshake.data_to_send())
             made._progress_at = time.monotonic()
@@ -195,6 +210,20 @@ class MediaSocket:
             self._read()
         return self._messages.popleft()
 
+    def listen(self, deliver: Callable[[bytes], object]) -> NoReturn:
+        """Have each message given to ``deliver``, on the reader's thread; it must not wait.
+
+        Only for the request's thread, which is held until the connection ends, by either side, or
+        ``deliver`` raises.
+
+        Raises:
+            SocketClosed: closed by either side, or lost.
+            Exception: what ``deliver`` has raised.
+        """
+        while self._reader is None or self._messages:
+            deliver(self.receive())
+        self._reader.read(self, deliver)
+
     def _wait(self) -> None:
         """Wait until there is something to read, to send or to look at."""
         with self._lock:
@@ -202,13 +231,20 @@ class MediaSocket:
             behind = bool(self._backlog)
         if behind:
             self._poll.modify(self._socket.fileno(), select.POLLIN | select.POLLOUT)
-        for ready, _ in self._poll.poll(STALL * 1000 if behind else None):
-            if ready == self._wake_in:
-                os.read(self._wake_in, 64)
+        self._poll.poll(STALL * 1000 if behind else None)
         if behind:
             self._poll.modify(self._socket.fileno(), select.POLLIN)
-            with self._lock:
-                self._write_out()
+        if behind or self._woken:
+            self._look_up()
+
+    def _look_up(self) -> None:
+        """Do what the reader was woken for: send what waits."""
+        with self._lock:
+            if self._woken:
+                self._woken = False
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_in, 64)
+            self._write_out()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield messages as :meth:`receive` gives them; end when the socket is closed."""
@@ -226,12 +262,12 @@ class MediaSocket:
             return True
         except OSError:
             data = b""
+        rest = self._unpack(data)
+        if data and not rest:
+            return True
         with self._lock:
-            if self._is_whole(data):
-                self._messages.append(apply_mask(data[8:], data[4:8]))
-                return True
             if data:
-                self._protocol.receive_data(data)
+                self._protocol.receive_data(rest)
             else:
                 self._protocol.receive_eof()
             frames = self._protocol.events_received()
@@ -242,18 +278,20 @@ class MediaSocket:
             self._sort(frame)  # type: ignore[arg-type]
         return bool(data)
 
-    def _is_whole(self, data: bytes) -> bool:
-        """Whether this is one text message from end to end, with nothing open before it."""
-        return (
-            len(data) > 8
-            and data[0] == WHOLE_TEXT
-            and data[1] == MASKED | TWO_BYTES
-            and len(data) == 8 + (data[2] << 8 | data[3])
-            and not self._unfinished
-            and not self._protocol.reader.buffer
-            and self._protocol.state is OPEN
-            and len(data) - 8 <= self._max_size
-        )
+    def _unpack(self, data: bytes) -> bytes:
+        """Take the whole text messages at the front; get the rest, which is the protocol's."""
+        protocol = self._protocol
+        # The reader alone changes the first two; a state that changes now is seen behind this.
+        if self._unfinished or protocol.reader.buffer or protocol.state is not OPEN:
+            return data
+        at, length = 0, len(data)
+        while length - at > 8 and data[at] == WHOLE_TEXT and data[at + 1] == MASKED | TWO_BYTES:
+            end = at + 8 + (data[at + 2] << 8 | data[at + 3])
+            if end > length or end - at - 8 > self._max_size:
+                break
+            self._messages.append(apply_mask(data[at + 8 : end], data[at + 4 : at + 8]))
+            at = end
+        return data[at:]
 
     def _sort(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -275,6 +313,34 @@ class MediaSocket:
             if close is not None:
                 return int(close.code), close.reason
         return ABNORMAL, "connection lost"
+
+    # The reader's thread
+
+    def filenos(self) -> tuple[int, int]:
+        """Get what to wait on: the socket, and what is readable when it is to be looked at."""
+        return self._socket.fileno(), self._wake_in
+
+    @property
+    def behind(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._backlog)
+
+    def take(self) -> list[bytes]:
+        """Take in what has come, and go on sending what waits; never wait.
+
+        Raises:
+            SocketClosed: closed by either side, or lost.
+        """
+        if self._woken or self._backlog:
+            self._look_up()
+            with self._lock:
+                self._check()
+        self._read()
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
+
+    # The request's thread
 
     def __enter__(self) -> MediaSocket:
         return self
@@ -362,6 +428,7 @@ class MediaSocket:
             self._wake()
 
     def _wake(self) -> None:
+        self._woken = True
         # Full, it will wake the reader all the same.
         with contextlib.suppress(BlockingIOError):
             if self._wake_out >= 0:

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import websockets.sync.client
 from flask import Flask, request
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from werkzeug.serving import make_server
 
 from bridge.mediasocket import (
@@ -27,6 +29,7 @@ from bridge.mediasocket import (
     SocketClosed,
     SocketTaken,
 )
+from bridge.reader import Reader
 from telnyx_media.sync.threads import ThreadGroup
 from tests.loopback import PATIENCE, wait_until
 
@@ -520,6 +523,171 @@ def test_peer_that_stalls_fails_the_socket(pair: Pair, monkeypatch: pytest.Monke
 
     wait_until(flush_fails, "the failure")
     assert media.closed
+
+
+# Read by the process's reader
+
+
+class Listening:
+    """A thread that has a media socket read by a reader."""
+
+    def __init__(self, media: MediaSocket, group: ThreadGroup) -> None:
+        self.heard: list[bytes] = []
+        self.ended: list[Exception] = []
+        self.thread = group.spawn("listen", self._run, media)
+
+    def _run(self, media: MediaSocket) -> None:
+        try:
+            media.listen(self._hear)
+        except (SocketClosed, ValueError) as error:
+            self.ended.append(error)
+
+    def _hear(self, message: bytes) -> None:
+        self.heard.append(message)
+        if message == b"raise":
+            raise ValueError("as told")
+
+    def end(self) -> SocketClosed:
+        """Wait for the end, and get how it was."""
+        self.thread.join(PATIENCE)
+        (ended,) = self.ended
+        assert isinstance(ended, SocketClosed)
+        return ended
+
+
+@pytest.fixture
+def listened(group: ThreadGroup) -> Iterator[tuple[MediaSocket, Peer, Listening]]:
+    """A media socket that a reader reads, and its peer."""
+    ours, theirs = socket.socketpair()
+    with Reader() as reader, ours, theirs:
+        peer = Peer(theirs)
+        with MediaSocket.accept(environ_for(ours), reader=reader) as media:
+            peer.handshake()
+            listening = Listening(media, group)
+            yield media, peer, listening
+            with contextlib.suppress(OSError):
+                theirs.shutdown(socket.SHUT_RDWR)
+            listening.thread.join(PATIENCE)
+
+
+Listened = tuple[MediaSocket, Peer, Listening]
+
+
+def test_reader_delivers_all_that_comes(listened: Listened) -> None:
+    """Messages of all sizes, in fragments, with a ping between them, are delivered in order."""
+    _, peer, listening = listened
+    texts = [b"a" * size for size in (0, 1, 125, 126, 400, 65_535, 65_536)]
+    for text in texts:
+        peer.send(frame(TEXT, text))
+    peer.send(
+        frame(TEXT, b"b" * 200, fin=False) + frame(PING, b"?") + frame(CONTINUATION, b"b" * 200)
+    )
+    peer.send(frame(CLOSE, struct.pack("!H", 1001) + b"moving"))
+    assert (listening.end().code, listening.end().reason) == (1001, "moving")
+
+    assert listening.heard == [*texts, b"b" * 400]
+    assert peer.frame() == (PONG, b"?")
+    assert peer.close_code() == 1001
+
+
+def test_close_wakes_whoever_listens(listened: Listened) -> None:
+    """A close by another thread ends the listening, even if the peer is deaf."""
+    media, peer, listening = listened
+    peer.send(frame(TEXT, b"one"))
+    wait_until(lambda: listening.heard)
+    media.close(1001, "drain")
+
+    assert listening.end().code == 1001
+    assert peer.close_code() == 1001
+
+
+def test_what_is_raised_by_a_delivery_is_raised_where_it_is_listened(listened: Listened) -> None:
+    """A delivery that fails ends the listening and not the socket."""
+    media, peer, listening = listened
+    peer.send(frame(TEXT, b"raise"))
+    listening.thread.join(PATIENCE)
+
+    assert isinstance(listening.ended[0], ValueError)
+    assert not media.closed
+
+
+def test_reader_sends_what_waits(listened: Listened) -> None:
+    """A backlog leaves as soon as the peer reads again, with nobody sending anything more."""
+    media, peer, _ = listened
+    sent = 0
+    while media.flush() < 50_000:
+        media.send("x" * 1000)
+        sent += 1
+    for _ in range(sent):
+        assert peer.frame() == (TEXT, b"x" * 1000)
+    wait_until(lambda: not media.behind)
+
+
+def test_reader_notices_a_peer_that_stalls(
+    listened: Listened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that stopped reading fails the socket although nobody sends anything more."""
+    monkeypatch.setattr("bridge.mediasocket.STALL", 0.05)
+    media, _, listening = listened
+    with contextlib.suppress(SocketClosed):
+        while not media.flush():
+            media.send("x" * 1000)
+
+    assert listening.end().code == 1006
+
+
+def test_vanished_peer_ends_the_listening(listened: Listened) -> None:
+    """A connection that ends within a message is lost."""
+    _, peer, listening = listened
+    peer.send(frame(TEXT, b"x" * 300) + frame(TEXT, b"y" * 300)[:100])
+    peer.sock.close()
+
+    assert listening.end().code == 1006
+    assert listening.heard == [b"x" * 300]
+
+
+PIECES = st.one_of(
+    st.integers(0, 700).map(lambda size: ((TEXT, b"t" * size, True),)),
+    st.integers(0, 125).map(lambda size: ((PING, b"p" * size, True),)),
+    st.integers(0, 700).map(lambda size: ((BINARY, b"\0" * size, True),)),
+    st.lists(st.integers(0, 300), min_size=1, max_size=3).map(
+        lambda sizes: (
+            (TEXT, b"f" * sizes[0], False),
+            (PING, b"between", True),
+            *((CONTINUATION, b"f" * size, False) for size in sizes[1:]),
+            (CONTINUATION, b"", True),
+        )
+    ),
+)
+
+
+@given(st.lists(PIECES, max_size=8), st.lists(st.integers(1, 900), min_size=1, max_size=9))
+@settings(max_examples=150, deadline=None)
+def test_messages_do_not_depend_on_how_they_are_cut(pieces: Any, cuts: list[int]) -> None:
+    """Whatever frames come, and in whatever parts, the same messages are taken."""
+    frames = [piece for some in pieces for piece in some]
+    data = b"".join(frame(opcode, payload, fin=fin) for opcode, payload, fin in frames)
+    expected: list[bytes] = []
+    for opcode, payload, _ in frames:
+        if opcode == TEXT:
+            expected.append(payload)
+        elif opcode == CONTINUATION:
+            expected[-1] += payload
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        media = MediaSocket.accept(environ_for(ours))
+        Peer(theirs).handshake()
+        taken: list[bytes] = []
+        at = number = 0
+        while at < len(data):
+            size = cuts[number % len(cuts)]
+            theirs.sendall(data[at : at + size])
+            taken += media.take()
+            at, number = at + size, number + 1
+        theirs.shutdown(socket.SHUT_WR)
+        media.__exit__(None)
+
+    assert taken == expected
 
 
 # Real servers
