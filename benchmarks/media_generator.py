@@ -1,8 +1,11 @@
-"""Telnyx's side of many media streams, as cheap as Python allows: one thread, one epoll.
+"""Telnyx's side of many media streams, in a process of its own.
 
-Run by ``media.py`` as ``media_generator.py URL STREAMS WARMUP SECONDS SERVER_PID``; writes one JSON
-object.  Frames leave on absolute deadlines, evenly spread over each 20 ms; how late they leave is
-reported as the generator's own lateness.  Half of each stream is a voice, half silence.
+Run by ``media.py`` as ``-m benchmarks.media_generator URL STREAMS WARMUP SECONDS SERVER_PID``;
+writes one JSON object.  This part opens the streams, reads what the server has used, and makes
+figures of what its other part has seen: ``media_generator.c``, compiled on the spot, which sends
+and receives, because a generator in Python needs more of a core than the servers that it measures.
+
+Half of each stream is a voice, half silence.
 """
 
 from __future__ import annotations
@@ -10,19 +13,24 @@ from __future__ import annotations
 import base64
 import json
 import os
-import select
+import resource
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import numpy as np
 
-from bridge.loadtest.usage import usage
+from bridge.loadtest.usage import Usage, usage
 from bridge.loadtest.voice import voice
 from telnyx_media.codecs import make_codec
+
+HERE = Path(__file__).resolve().parent
 
 PACKET = 0.02
 BYTES = 160
@@ -30,202 +38,207 @@ BYTES = 160
 PREBUFFER = 0.06
 # A pause that is longer is an end, not a gap.
 LONGEST_GAP = 0.4
-# With a zero key the mask changes nothing, which is allowed and saves the generator's time; the
-# server unmasks all the same.
-ZERO_KEY = b"\0\0\0\0"
+# A packet's number in its audio has 16 bits.
+MOST_PACKETS = 1 << 16
+
+MESSAGE = np.dtype([("at", "f8"), ("bytes", "i8"), ("first", "i8")])
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def text_frame(text: bytes) -> bytes:
-    """Make a client's WebSocket frame."""
-    size = len(text)
-    if size < 126:
-        return bytes((0x81, 0x80 | size)) + ZERO_KEY + text
-    return b"\x81\xfe" + size.to_bytes(2, "big") + ZERO_KEY + text
+def compiled(source: Path, folder: str) -> str:
+    """Compile a C program; get its path."""
+    program = Path(folder) / source.stem
+    subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    return str(program)
 
 
 def clips() -> list[str]:
     """Make the payloads of two seconds: 1.2 of a voice, then silence."""
-    codec = make_codec("PCMU")
-    data = codec.encode(voice(1.2) + bytes(2 * 8000 * 12 // 10))
+    data = make_codec("PCMU").encode(voice(1.2) + bytes(2 * 8000 * 12 // 10))
     return [base64.b64encode(data[i : i + BYTES]).decode() for i in range(0, len(data), BYTES)]
 
 
-class Stream:
-    """One socket: what was sent on it, and when how much came back."""
-
-    def __init__(self, key: str, url: str, number: int) -> None:
-        parts = urlsplit(url)
-        self.sock = socket.create_connection((parts.hostname, parts.port), 20)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.sendall(
-            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = self.sock.recv(4096)
-            if not piece:
-                raise OSError(f"the server refused a stream: {head[:100]!r}")
-            head += piece
-        if b" 101 " not in head.split(b"\r\n")[0]:
-            raise OSError(f"the server refused a stream: {head.splitlines()[0]!r}")
-        self.rest = head.partition(b"\r\n\r\n")[2]
-        self.id = f"stream-{number:08d}"
-        self.chunk = 0
-        self.offset = 7 * number
-        self.sent: list[float] = []
-        self.arrived: list[float] = []
-        self.back = 0
-        start = {
-            "event": "start", "sequence_number": "1", "stream_id": self.id,
-            "start": {"call_control_id": key, "call_session_id": key,
-                      "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}},
-        }  # fmt: skip
-        self.sock.sendall(text_frame(b'{"event":"connected","version":"1.0.0"}'))
-        self.sock.sendall(text_frame(json.dumps(start).encode()))
-        self.sock.setblocking(False)
-
-    def send(self, payloads: list[str], now: float) -> None:
-        """Send the next packet."""
-        self.chunk += 1
-        chunk = self.chunk
-        payload = payloads[(chunk + self.offset) % len(payloads)]
-        text = (
-            f'{{"event":"media","sequence_number":"{chunk + 1}","media":{{"track":"inbound",'
-            f'"chunk":"{chunk}","timestamp":"{20 * chunk}","payload":"{payload}"}},'
-            f'"stream_id":"{self.id}"}}'
-        )
-        self.sent.append(now)
-        data = text_frame(text.encode())
-        if self.sock.send(data) != len(data):
-            raise OSError("the server does not read")
-
-    def receive(self, now: float) -> None:
-        """Take in what has come back; note when each 20 ms of it was there."""
-        try:
-            data = self.sock.recv(1 << 16)
-        except BlockingIOError:
-            return
-        if not data:
-            raise OSError("the server closed a stream")
-        data = self.rest + data
-        at, end = 0, len(data)
-        while end - at >= 2:
-            size, head = data[at + 1], 2
-            if size == 126:
-                size, head = int.from_bytes(data[at + 2 : at + 4], "big"), 4
-            if end - at < head + size or end - at < head:
-                break
-            message = data[at + head : at + head + size]
-            at += head + size
-            begin = message.find(b'"payload"')
-            if begin < 0:
-                continue
-            begin = message.index(b'"', begin + 9) + 1
-            finish = message.index(b'"', begin)
-            self.back += (finish - begin) * 3 // 4 - message.count(b"=", begin, finish)
-            while len(self.arrived) < self.back // BYTES:
-                self.arrived.append(now)
-        self.rest = data[at:]
+def text_frame(text: bytes) -> bytes:
+    """Make a client's WebSocket frame; a key of zeros masks nothing."""
+    size = len(text)
+    head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    return head + bytes(4) + text
 
 
-def far_end(arrived: list[float]) -> int:
+def open_stream(key: str, url: str, number: int) -> socket.socket:
+    """Open a stream and begin it.
+
+    Raises:
+        OSError: the server refused it.
+    """
+    parts = urlsplit(url)
+    sock = socket.create_connection((str(parts.hostname), int(parts.port or 80)), 20)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(
+        f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        # One by one: what comes behind the head is the other part's to read.
+        piece = sock.recv(1)
+        if not piece:
+            raise OSError(f"the server refused a stream: {head[:100]!r}")
+        head += piece
+    if b" 101 " not in head.split(b"\r\n")[0]:
+        raise OSError(f"the server refused a stream: {head.splitlines()[0]!r}")
+    media_format = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
+    start = {
+        "event": "start", "sequence_number": "1", "stream_id": f"stream-{number:08d}",
+        "start": {"call_control_id": key, "call_session_id": key, "media_format": media_format},
+    }  # fmt: skip
+    sock.sendall(text_frame(b'{"event":"connected","version":"1.0.0"}'))
+    sock.sendall(text_frame(json.dumps(start).encode()))
+    return sock
+
+
+def open_streams(url: str, count: int) -> list[socket.socket]:
+    """Open so many streams at a server."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    streams: list[socket.socket] = []
+    while len(streams) < count:
+        # A few at a time: a leg does not wait long for its stream.
+        few = min(5, count - len(streams))
+        for key, at in json.load(opener.open(f"{url}/bench/legs?count={few}", timeout=60)):
+            streams.append(open_stream(key, at, len(streams)))
+    return streams
+
+
+def far_end(messages: Any) -> int:
     """Count the gaps of a player that holds back 60 ms and plays on."""
     gaps, due = 0, None
-    for at in arrived:
+    for at, size, _ in messages.tolist():
         if due is None:
             due = at + PREBUFFER
         if at > due:
             gaps += at - due < LONGEST_GAP
             due = at
-        due += PACKET
+        due += size / BYTES * PACKET
     return gaps
 
 
-def share(values: list[float], percent: float) -> float:
+class Streams:
+    """What became of the packets that were sent in a time.
+
+    Attributes:
+        sent: their number.
+        back: how many of them came back.
+        delays: seconds from sending to having back, of each of those.
+        late: seconds by which a message came later after its last packet was sent than the
+            promptest of its stream.
+        gaps: in what a player at the far end played.
+        behind: seconds by which the generator itself was late with each packet.
+    """
+
+    def __init__(self, begin: float, edges: tuple[float, float], count: int) -> None:
+        self.sent = self.back = self.gaps = 0
+        self.delays: list[Floats] = []
+        self.late: list[Floats] = []
+        self.behind: list[Floats] = []
+        self._begin, self._edges, self._count = begin, edges, count
+
+    def add(self, number: int, sent: Floats, messages: Any) -> None:
+        """Take one stream in: when its packets were sent, and the messages that came back."""
+        due = self._begin + (np.arange(len(sent)) * self._count + number) * (PACKET / self._count)
+        counted = (due >= self._edges[0]) & (due < self._edges[1])
+        self.sent += int(counted.sum())
+        self.behind.append(np.maximum(0.0, sent - due)[counted])
+        arrived = np.full(len(sent), np.nan)
+        lasts = messages["first"] + messages["bytes"] // BYTES - 1
+        for (at, _, first), last in zip(messages.tolist(), lasts.tolist(), strict=True):
+            if first >= 0:
+                arrived[first : last + 1] = at
+        delays = (arrived - sent)[counted]
+        self.back += int((~np.isnan(delays)).sum())
+        self.delays.append(delays[~np.isnan(delays)])
+        known = messages["first"] >= 0
+        after = messages["at"][known] - sent[np.minimum(lasts[known], len(sent) - 1)]
+        after = after[counted[np.minimum(lasts[known], len(sent) - 1)]]
+        if len(after):
+            self.late.append(after - after.min())
+        within = (messages["at"] >= self._edges[0]) & (messages["at"] < self._edges[1])
+        self.gaps += far_end(messages[within])
+
+
+def share(values: list[Floats], percent: float) -> float | None:
     """Get a percentile in milliseconds."""
-    ordered = sorted(values)
-    return round(1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))], 2)
+    joined = np.concatenate(values) if values else np.empty(0)
+    return round(1000 * float(np.percentile(joined, percent)), 2) if len(joined) else None
+
+
+def run(url: str, count: int, warmup: float, seconds: float, pid: int) -> dict[str, float | None]:
+    """Send and receive; get the figures."""
+    packets = min(MOST_PACKETS, round((warmup + seconds) / PACKET / 10) * 10)
+    with TemporaryDirectory() as folder:
+        program = compiled(HERE / "media_generator.c", folder)
+        payloads = Path(folder) / "payloads"
+        payloads.write_text("\n".join(clips()) + "\n")
+        streams = open_streams(url, count)
+        begin = time.monotonic() + 0.2
+        edges = (begin + warmup, begin + warmup + seconds)
+        numbers = [stream.fileno() for stream in streams]
+        process = subprocess.Popen(
+            [program, repr(begin), str(packets), str(payloads), *map(str, numbers)],
+            pass_fds=numbers, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        used: list[tuple[float, Usage | None]] = []
+        for edge in edges:
+            time.sleep(max(0.0, edge - time.monotonic()))
+            used.append((time.monotonic(), usage(pid)))
+        out, err = process.communicate()
+    if process.returncode:
+        raise OSError(err.decode().strip())
+    seen, at = Streams(begin, edges, count), 0
+    for number in range(count):
+        sent = np.frombuffer(out, "f8", packets, at)
+        at += 8 * packets
+        some = int(np.frombuffer(out, "i8", 1, at)[0])
+        seen.add(number, sent, np.frombuffer(out, MESSAGE, some, at + 8))
+        at += 8 + some * MESSAGE.itemsize
+    return figures(seen, used)
+
+
+def figures(seen: Streams, used: list[tuple[float, Usage | None]]) -> dict[str, float | None]:
+    """Put into numbers what was seen, and what the server has used meanwhile."""
+    (first, before), (last, after) = used
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert before is not None
+    assert after is not None
+    cpu = after.cpu - before.cpu
+    return {
+        "frames": seen.sent,
+        "seconds": round(last - first, 2),
+        "cpu_us_per_frame": round(1e6 * cpu / seen.sent, 1),
+        "cpu_share": round(100 * cpu / (last - first), 1),
+        "rss_mb": round(after.memory / 1e6, 1),
+        "back_percent": round(100 * seen.back / seen.sent, 2),
+        "gaps": seen.gaps,
+        "echo_p50_ms": share(seen.delays, 50),
+        "echo_p99_ms": share(seen.delays, 99),
+        "late_p99_ms": share(seen.late, 99),
+        "generator_late_p99_ms": share(seen.behind, 99),
+        "generator_cpu_s": round(own.ru_utime + own.ru_stime, 2),
+        "load": os.getloadavg()[0],
+    }
 
 
 def main() -> None:
-    """Connect, send, measure."""
-    url, count, warmup, seconds, pid = sys.argv[1], *map(float, sys.argv[2:6])
-    streams_count = int(count)
-    payloads = clips()
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    streams: list[Stream] = []
-    while len(streams) < streams_count:
-        # A few at a time: a leg does not wait long for its stream.
-        few = min(5, streams_count - len(streams))
-        request = urllib.request.Request(f"{url}/bench/legs?count={few}", method="POST")
-        for key, at in json.load(opener.open(request, timeout=60)):
-            streams.append(Stream(key, at, len(streams)))
-    poll = select.epoll()
-    by_number = {stream.sock.fileno(): stream for stream in streams}
-    for number in by_number:
-        poll.register(number, select.EPOLLIN)
-    lateness: list[float] = []
-    step = PACKET / streams_count
-    begin = time.monotonic() + 0.1
-    edges = [begin + warmup, begin + warmup + seconds]
-    used, clock = [], []
-    own: list[float] = []
-    sent_before = [0] * streams_count
-    number = 0
-    while True:
-        now = time.monotonic()
-        if len(used) < 2 and now >= edges[len(used)]:
-            used.append(usage(int(pid)))
-            clock.append(time.monotonic())
-            own.append(time.process_time())
-            if len(used) == 1:
-                lateness.clear()
-                sent_before = [stream.chunk for stream in streams]
-            else:
-                break
-            now = time.monotonic()
-        due = begin + number * step
-        # Behind, it still has to read, and to see that the time is over.
-        for _ in range(20):
-            if due > now:
-                break
-            lateness.append(now - due)
-            streams[number % streams_count].send(payloads, now)
-            number += 1
-            due = begin + number * step
-            now = time.monotonic()
-        for ready, _ in poll.poll(max(0.0, due - now)):
-            by_number[ready].receive(time.monotonic())
-    # What is on its way may still come.
-    until = time.monotonic() + 0.5
-    while time.monotonic() < until:
-        for ready, _ in poll.poll(0.05):
-            by_number[ready].receive(time.monotonic())
-    frames = sum(s.chunk - before for s, before in zip(streams, sent_before, strict=True))
-    delays, gaps, back = [], 0, 0
-    for stream, first in zip(streams, sent_before, strict=True):
-        here = stream.arrived[first : stream.chunk]
-        delays += [at - sent for at, sent in zip(here, stream.sent[first:], strict=False)]
-        gaps += far_end(here)
-        back += len(here)
-    cpu = used[1].cpu - used[0].cpu
-    length = clock[1] - clock[0]
-    json.dump(
-        {
-            "streams": streams_count, "frames": frames, "seconds": round(length, 2),
-            "cpu_us_per_frame": round(1e6 * cpu / frames, 1),
-            "cpu_share": round(100 * cpu / length, 1), "rss_mb": round(used[1].memory / 1e6, 1),
-            "back_percent": round(100 * back / frames, 1), "gaps": gaps,
-            "echo_p50_ms": share(delays, 50) if delays else None,
-            "echo_p99_ms": share(delays, 99) if delays else None,
-            "late_p50_ms": share(lateness, 50), "late_p99_ms": share(lateness, 99),
-            "generator_cpu_share": round(100 * (own[1] - own[0]) / length, 1),
-            "load": os.getloadavg()[0],
-        },
-        sys.stdout,
-    )  # fmt: skip
+    """Measure one server, once."""
+    url, count, warmup, seconds, pid = sys.argv[1:6]
+    wanted = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    try:
+        measured = run(url, int(count), float(warmup), float(seconds), int(pid))
+    except OSError as error:
+        sys.exit(str(error))
+    json.dump(measured, sys.stdout)
 
 
-main()
+if __name__ == "__main__":
+    main()

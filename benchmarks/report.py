@@ -146,6 +146,14 @@ class Page:
         self.rows.append(Row(name, group=str(group)))
         return self.rows[-1]
 
+    def restore(self) -> None:
+        """Take back the rows and notes that were written under this name, if there are any."""
+        file = RESULTS / f"{self.name}.json"
+        if file.exists():
+            body = json.loads(file.read_text())
+            self.rows = [Row(**row) for row in body["rows"]]
+            self.notes = body["notes"]
+
     def table(self) -> str:
         """Write the table in Markdown."""
         heads = ["", *([self.groups] if self.groups else [])]

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 app = FastAPI()
 
 
-@app.post("/bench/legs")
+@app.get("/bench/legs")
 async def legs(request: Request, count: int):
     """Say where the streams are."""
     base = str(request.base_url).replace("http", "ws", 1)

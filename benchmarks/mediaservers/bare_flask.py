@@ -10,7 +10,7 @@ app = Flask(__name__)
 sock = Sock(app)
 
 
-@app.post("/bench/legs")
+@app.get("/bench/legs")
 def legs():
     """Say where the streams are."""
     base = request.host_url.replace("http", "ws", 1)

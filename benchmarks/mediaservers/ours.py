@@ -3,10 +3,12 @@
 What runs is what runs in a deployment: gunicorn's threaded worker with the project's configuration,
 the ``/telnyx/media`` route with its tokens, the leg's worker and threads, ordering, decoding, turn
 taking and metrics.  What is put in: each leg's first socket is fetched from ``/bench/legs`` instead
-of being told to Telnyx; the recogniser takes audio and says nothing; and behind the leg's own
-handling of a packet the packet is sent back.
+of being told to Telnyx; the recogniser takes audio and says nothing; and what the leg has heard is
+its agent's reply.  As the reply of any agent it goes by the playout and the pacer, which sends it
+in frames of 100 ms; synthesised speech comes in pieces too, so it is handed over by 100 ms.
 
-``BENCH_VAD=off`` leaves the voice detector out.
+``BENCH_ECHO=packets`` sends each packet back at once instead, which no agent does but the bare
+servers do.  ``BENCH_VAD=off`` leaves the voice detector out.
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ from flask import Flask, Response, jsonify, request
 
 from bridge.app import Bridge, create_app
 from bridge.call import Call, CallInfo
+from bridge.conversation import Conversation
+from bridge.speech import Speech
 from bridge.worker import CallWorker
 from telnyx_media.frames import Media, Start, encode_media
 from telnyx_media.vad import VoiceDetector
+
+# Packets that are handed over together.
+TOGETHER = 5
 
 
 class SilentSession:
@@ -55,17 +62,41 @@ class SilentStt:
         return SilentSession()
 
 
+class Echo:
+    """The reply of one leg: what it hears."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._speech = Speech(wordless=True)
+        self._packets: list[bytes] = []
+        conversation.begin(self._speech, interruptible=False)
+        self._segment = conversation.add_segment(self._speech, "")
+
+    def add(self, packet: bytes) -> None:
+        """Say one packet more."""
+        self._packets.append(packet)
+        if len(self._packets) == TOGETHER and self._segment is not None:
+            packets, self._packets = self._packets, []
+            self._conversation.add_audio(self._speech, self._segment, packets, ())
+
+
 def echo(worker: Any) -> None:
     """Have the legs of this class send back what they hear."""
     take, begin = worker.stream_media, worker.stream_started
+    at_once = os.environ.get("BENCH_ECHO") == "packets"
 
     def stream_started(self: Any, stream: Any, start: Start) -> bool:
-        self.bench_socket = stream.socket
-        return bool(begin(self, stream, start))
+        begun = bool(begin(self, stream, start))
+        if begun and not at_once:
+            self.bench_echo = Echo(self.conversation).add
+        elif begun:
+            send = stream.socket.send
+            self.bench_echo = lambda packet: send(encode_media(packet))
+        return begun
 
     def stream_media(self: Any, media: Media) -> None:
         take(self, media)
-        self.bench_socket.send(encode_media(media.payload))
+        self.bench_echo(media.payload)
 
     worker.stream_started, worker.stream_media = stream_started, stream_media
 
@@ -96,7 +127,7 @@ def make_app() -> Flask:
     numbers = iter(range(10**9))
     lock = threading.Lock()
 
-    @app.post("/bench/legs")
+    @app.get("/bench/legs")
     def legs() -> Response:
         count = int(request.args["count"])
         with lock:

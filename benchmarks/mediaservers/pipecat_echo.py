@@ -29,7 +29,7 @@ class Echo(FrameProcessor):
         await self.push_frame(frame, direction)
 
 
-@app.post("/bench/legs")
+@app.get("/bench/legs")
 async def legs(request: Request, count: int):
     """Say where the streams are."""
     base = str(request.base_url).replace("http", "ws", 1)
@@ -61,5 +61,8 @@ async def media(ws: WebSocket):
     task = PipelineTask(
         Pipeline([transport.input(), Echo(), transport.output()]),
         params=PipelineParams(audio_in_sample_rate=8000, audio_out_sample_rate=8000),
+        # On by default, and nothing that an echo needs.
+        enable_rtvi=False,
+        enable_turn_tracking=False,
     )
     await PipelineRunner(handle_sigint=False).run(task)
