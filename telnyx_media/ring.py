@@ -85,6 +85,16 @@ class Pause:
     end: int
 
 
+class _Run:
+    """Blocks of speech, from ``first`` up to but not including ``end``."""
+
+    __slots__ = ("end", "first")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.end = first + 1
+
+
 class AudioRing:
     """Audio by position, with pauses; forgets what was heard.
 
@@ -111,12 +121,13 @@ class AudioRing:
         self._block = max(2, round(self.bytes_per_second * BLOCK_SECONDS) & ~1)
         self._limit = int(limit / BLOCK_SECONDS) * self._block
         self._gate = LevelGate()
-        # The bytes from _base on, which is a block's edge at or before start; speech flags of the
-        # whole blocks among them.
+        # The bytes from _base on, which is a block's edge at or before start.
         self._base = 0
         self._data = bytearray()
-        self._speech: deque[bool] = deque()
-        self._last_speech = -1
+        # Blocks judged since the session began, and the stretches of speech among those held: not a
+        # flag for each block, since all are looked through at each transcript.
+        self._judged = 0
+        self._runs: deque[_Run] = deque()
 
     # -- in and out ------------------------------------------------------------------------------
 
@@ -141,23 +152,22 @@ class AudioRing:
 
     def speech_seconds(self, until: int) -> float:
         """Measure the speech between the start and position ``until``."""
-        first = self.start // self._block - self._base // self._block
-        last = until // self._block - self._base // self._block
-        count = sum(spoken for i, spoken in enumerate(self._speech) if first <= i < last)
+        first, last = self.start // self._block, until // self._block
+        count = sum(
+            min(run.end, last) - max(run.first, first)
+            for run in self._runs
+            if run.first < last and run.end > first
+        )
         return count * BLOCK_SECONDS
 
     def speech(self, until: int, after: int = 0) -> Stretch | None:
         """Find the speech between the later of start and ``after``, and ``until``."""
-        first = max(self.start, after) // self._block - self._base // self._block
-        last = until // self._block - self._base // self._block
-        found = [i for i, spoken in enumerate(self._speech) if first <= i < last and spoken]
-        if not found:
+        first, last = max(self.start, after) // self._block, until // self._block
+        begin = next((max(run.first, first) for run in self._runs if run.end > first), last)
+        if begin >= last:
             return None
-        edge = self._base
-        return Stretch(
-            self.seconds(edge + found[0] * self._block),
-            self.seconds(edge + (found[-1] + 1) * self._block),
-        )
+        end = next(min(run.end, last) for run in reversed(self._runs) if run.first < last)
+        return Stretch(self.seconds(begin * self._block), self.seconds(end * self._block))
 
     def cover(self, *, sent: int, sent_before: int, endpoint: bool) -> None:
         """Forget what a final transcript that has just come must have covered.
@@ -183,46 +193,47 @@ class AudioRing:
     def drop_silence(self, sent: int) -> None:
         """Forget silence that was sent: there is nothing in it to hear again."""
         lead = int(LEAD * self.bytes_per_second)
-        if self._last_speech < self.start // self._block and sent - lead > self.start:
+        spoken_to = self._runs[-1].end if self._runs else 0
+        if spoken_to <= self.start // self._block and sent - lead > self.start:
             self._forget(sent - lead)
 
     # -- helpers ---------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        done = len(self._speech) * self._block
-        while len(self._data) - done >= self._block:
-            block = bytes(self._data[done : done + self._block])
-            if self._encoding == "mulaw":
-                block = audioop.ulaw2lin(block, 2)
-            elif self._encoding == "alaw":
-                block = audioop.alaw2lin(block, 2)
-            spoken = self._gate.is_speech(audioop.rms(block, 2))
-            self._speech.append(spoken)
-            done += self._block
-            if spoken:
-                self._last_speech = (self._base + done) // self._block - 1
+        done = self._judged * self._block - self._base
+        with memoryview(self._data) as data:
+            while len(data) - done >= self._block:
+                block: bytes | memoryview = data[done : done + self._block]
+                if self._encoding == "mulaw":
+                    block = audioop.ulaw2lin(block, 2)
+                elif self._encoding == "alaw":
+                    block = audioop.alaw2lin(block, 2)
+                if self._gate.is_speech(audioop.rms(block, 2)):
+                    self._spoken(self._judged)
+                self._judged += 1
+                done += self._block
+
+    def _spoken(self, number: int) -> None:
+        if self._runs and self._runs[-1].end == number:
+            self._runs[-1].end += 1
+        else:
+            self._runs.append(_Run(number))
 
     def _pauses(self, sent: int) -> list[Pause]:
         # In blocks since the session began; only pauses with speech between start and them.
-        base = self._base // self._block
-        last = sent // self._block
+        start, last = self.start // self._block, min(sent // self._block, self._judged)
         pauses: list[Pause] = []
-        spoken = quiet = 0
-        for number, is_speech in enumerate(self._speech, base):
-            if number >= last:
-                break
-            if number < self.start // self._block:
+        spoken = spoken_to = 0
+        for run in self._runs:
+            first, end = max(run.first, start), min(run.end, last)
+            if first >= end:
                 continue
-            if is_speech:
-                if quiet >= PAUSE_BLOCKS and spoken >= SPEECH_BLOCKS:
-                    pauses.append(Pause(number - quiet, number))
-                spoken += 1
-                quiet = 0
-            else:
-                quiet += 1
-        if quiet >= PAUSE_BLOCKS and spoken >= SPEECH_BLOCKS:
-            end = min(last, base + len(self._speech))
-            pauses.append(Pause(end - quiet, end))
+            if spoken >= SPEECH_BLOCKS and first - spoken_to >= PAUSE_BLOCKS:
+                pauses.append(Pause(spoken_to, first))
+            spoken += end - first
+            spoken_to = end
+        if spoken >= SPEECH_BLOCKS and last - spoken_to >= PAUSE_BLOCKS:
+            pauses.append(Pause(spoken_to, last))
         return pauses
 
     def _edge(self, pause: Pause) -> int:
@@ -236,8 +247,8 @@ class AudioRing:
         whole = (self.start - self._base) // self._block
         # Moving the bytes costs; once in a while is enough.
         if whole * BLOCK_SECONDS >= 1 or self.start == self.end:
-            whole = min(whole, len(self._speech))
+            whole = min(whole, self._judged - self._base // self._block)
             del self._data[: whole * self._block]
             self._base += whole * self._block
-            for _ in range(whole):
-                self._speech.popleft()
+            while self._runs and self._runs[0].end * self._block <= self._base:
+                self._runs.popleft()

@@ -6,7 +6,7 @@ Threads: everything here is the event loop's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import livekit.rtc as rtc
@@ -53,6 +53,10 @@ class FrameChannel(aio.Chan[Any]):
     Frames of 10 or 20 ms come one by one; waking a task for each costs more than all that is done
     with them.  The sender's messages are of the same length, so nothing is later for it.  The first
     frame passes at once, and a rest that nothing follows leaves after :data:`PATIENCE`.
+
+    Attributes:
+        sink: gets the chunks while the channel is empty, in place of whoever reads from it: no task
+            is woken at all.  ``None`` for no sink.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -62,10 +66,11 @@ class FrameChannel(aio.Chan[Any]):
             sample_rate: of the frames, in Hz; they have one channel.
         """
         super().__init__()
+        self.sink: Callable[[bytes], None] | None = None
         self._clock = asyncio.get_running_loop()
-        self._chunk = round(CHUNK_SECONDS * sample_rate) * SAMPLE_WIDTH
-        self._pieces: list[bytes] = []
-        # Bytes until the next chunk is complete; the first frame is one.
+        self._chunk = round(CHUNK_SECONDS * sample_rate)
+        self._frames: list[rtc.AudioFrame] = []
+        # Samples until the next chunk is complete; the first frame is one.
         self._missing = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -75,9 +80,8 @@ class FrameChannel(aio.Chan[Any]):
             self.pass_on()
             super().send_nowait(value)
             return
-        pcm = bytes(value.data)
-        self._pieces.append(pcm)
-        self._missing -= len(pcm)
+        self._frames.append(value)
+        self._missing -= value.samples_per_channel
         if self._missing <= 0:
             self.pass_on()
         elif self._timer is None:
@@ -89,11 +93,16 @@ class FrameChannel(aio.Chan[Any]):
             self._timer.cancel()
             self._timer = None
         self._missing = self._chunk
-        if self._pieces:
-            pcm = b"".join(self._pieces)
-            self._pieces.clear()
-            if not self.closed:
-                super().send_nowait(pcm)
+        if not self._frames:
+            return
+        pcm = b"".join([frame.data for frame in self._frames])
+        self._frames.clear()
+        if self.closed:
+            return
+        if self.sink is not None and self.empty():
+            self.sink(pcm)
+        else:
+            super().send_nowait(pcm)
 
     def close(self) -> None:
         """Let go of what is there, and end."""

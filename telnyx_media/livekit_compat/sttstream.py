@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -85,7 +86,7 @@ class SpeechStream(stt.SpeechStream):
     ) -> None:
         """Begin to connect."""
         super().__init__(stt=stt, conn_options=conn_options, sample_rate=sample_rate)
-        self._input_ch = FrameChannel(sample_rate)
+        self._input_ch = self._frames = FrameChannel(sample_rate)
         self._settings = settings
         self._utterances = Utterances(settings.language, marks=settings.engine.signals_endpoints)
         self._session: SttSession | None = None
@@ -148,6 +149,7 @@ class SpeechStream(stt.SpeechStream):
         except TelnyxMediaError as error:
             raise to_api_error(error) from None
         pump = asyncio.create_task(self._pump(session))
+        self._frames.sink = functools.partial(self._send, session)
         try:
             while True:
                 item = await crossing.take()
@@ -159,6 +161,7 @@ class SpeechStream(stt.SpeechStream):
                     if self._may_go_on(error, time.monotonic() - began):
                         raise
         finally:
+            self._frames.sink = None
             await aio.cancel_and_wait(pump)
             self._report_usage(session, all_of_it=True)
 
@@ -213,15 +216,18 @@ class SpeechStream(stt.SpeechStream):
     async def _pump(self, session: SttSession) -> None:
         async for data in self._input_ch:
             if isinstance(data, bytes):
-                with contextlib.suppress(TelnyxMediaError):
-                    session.send(data)
-                if session.sent_seconds - self._reported >= USAGE_SECONDS:
-                    self._report_usage(session)
+                self._send(session, data)
             else:
                 session.finalize()
         if not self._finishing:
             self._finishing = True
             self._group.spawn("lk-stt-end", self._finish, session, self._crossing)
+
+    def _send(self, session: SttSession, pcm: bytes) -> None:
+        with contextlib.suppress(TelnyxMediaError):
+            session.send(pcm)
+        if session.sent_seconds - self._reported >= USAGE_SECONDS:
+            self._report_usage(session)
 
     def _take(self, item: _Item) -> bool:
         # Gets whether the stream is over; raises what ends the attempt.

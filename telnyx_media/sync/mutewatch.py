@@ -20,8 +20,8 @@ from telnyx_media.transcripts import SttOptions
 # only when the caller has paused.
 TRUST = 2.0
 
-# How often to look, in seconds.
-TICK = 1.0
+# How often to look, in seconds; each look wakes a thread.
+TICK = 2.0
 
 
 class Mute(ConnectionLost):

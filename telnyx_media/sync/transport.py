@@ -143,6 +143,17 @@ class Transport:
         sent: int = self._wait(lambda: self._sock.send(view), self._limit(self.write_timeout))
         return sent
 
+    def send_all(self, data: bytes) -> None:
+        """Send all of ``data``.
+
+        Raises:
+            TimeoutError: the peer took nothing in time.
+            OSError: the connection broke.
+        """
+        sent = self.send(data)
+        while sent < len(data):
+            sent += self.send(data[sent:])
+
     def offer(self, data: bytes) -> bool:
         """Send ``data`` if the kernel takes all of it at once; never wait, never raise."""
         with self._lock:

@@ -156,6 +156,8 @@ class Uplink:
 
     def next_finalize(self, position: int) -> int | None:
         """Get where the next final at or behind ``position`` was asked for; ``changed`` is held."""
+        if not self._finalize:
+            return None
         while self._finalize and self._finalize[0] < self.ring.start:
             self._finalize.popleft()
         return next((at for at in self._finalize if at >= position), None)
