@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 LIVEKIT ?= $(VENV)-livekit
-# Most tests wait for real sockets rather than compute, so four share two cores well.
-WORKERS ?= 4
+# Most tests wait for real sockets rather than compute, so six share two cores well.
+WORKERS ?= 6
 ARGS ?=
 
 READY := $(VENV)/.ready
@@ -21,13 +21,13 @@ demo: $(READY) ## a whole phone call on this machine, no account needed (ARGS="-
 	@$(RUN) bridge demo $(ARGS)
 
 test: $(READY) ## all tests on this Python
-	$(RUN) pytest -n $(WORKERS) $(ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-all: ## all tests on every Python from 3.10 to 3.13 that is found
 	tools/test-all
 
-bench: $(READY) ## the media path beside its peers (ARGS=--quick); see benchmarks/README.md
-	$(VENV)/bin/python benchmarks/media.py $(ARGS)
+bench: $(READY) ## all benchmarks beside their peers (ARGS=--quick, ARGS="agent stall")
+	$(RUN) benchmarks $(ARGS)
 
 test-livekit: $(LIVEKIT)/.ready ## types and tests of the LiveKit plugin, beside LiveKit
 	$(LIVEKIT)/bin/python -m mypy --config-file tests/compat/mypy.ini

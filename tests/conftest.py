@@ -13,7 +13,7 @@ from hypothesis import settings
 from tests.loopback import PATIENCE
 
 # How long one example takes is no part of any property; the machine has other things to do.
-settings.register_profile("project", deadline=None)
+settings.register_profile("project", deadline=None, max_examples=50)
 settings.load_profile("project")
 
 

@@ -410,7 +410,7 @@ def test_delay_of_marks_is_taken_off() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.floats(0.0, 0.4), st.integers(0, 40)), min_size=1, max_size=12),
     st.floats(0.0, 0.5),
@@ -439,7 +439,7 @@ def test_everything_is_played_once_and_in_order(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.integers(3, 80), min_size=1, max_size=5),
     st.lists(st.tuples(st.floats(0.02, 1.5), st.floats(0.0, 0.5)), min_size=1, max_size=4),
@@ -480,7 +480,7 @@ def test_false_alarms_lose_nothing(counts, alarms, with_levels, random) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(10, 300), st.floats(0.0, 6.0))
 def test_heard_is_a_prefix_of_the_text(count: int, when: float) -> None:
     """Whenever the reply is cut, what was heard is the beginning of it, in whole words."""

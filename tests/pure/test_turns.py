@@ -858,7 +858,7 @@ def play(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(choices, scripts, detectors)
 def test_every_alarm_is_decided(
     chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None
@@ -885,7 +885,7 @@ def test_every_alarm_is_decided(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(choices, scripts, detectors)
 def test_no_word_is_lost_or_given_twice(
     chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None
@@ -902,7 +902,7 @@ def test_no_word_is_lost_or_given_twice(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(choices, scripts, detectors)
 def test_expected_turns_are_resolved(
     chosen: TurnSettings, script: Script, detector: Callable[[str], bool | float] | None
