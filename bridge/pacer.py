@@ -13,12 +13,15 @@ Rules of this module:
    or late wake-up never adds up.
 2. A pump never blocks; one that raises ends its own leg's speaking and no other's.
 3. Dues are met on a grid of ``TICK``: legs whose dues fall together share one wake-up, and a due
-   is met at most one tick late.  A leg that was woken is pumped at once.
+   is met at most one tick late.  A leg that was woken is pumped at once, or with the next tick
+   where several legs speak.
 """
 
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import logging
 import math
 import threading
@@ -35,6 +38,9 @@ TICK = 0.005
 
 # What wake() writes into the table: due at once.
 AT_ONCE = -math.inf
+
+# Legs that are woken less often than there are ticks.
+FEW = 4
 
 
 class Paced(Protocol):
@@ -79,10 +85,14 @@ class Pacer:
         self._tick = tick
         self._clock = clock
         self._group = ThreadGroup("bridge")
-        # Guards _due, _sleeping_until and _thread.
+        # Guards what follows.
         self._lock = threading.Lock()
         self._due: dict[Paced, float] = {}
-        self._sleeping_until = math.inf
+        # The same by time: who was woken, and the dues, earliest first, each with a number that
+        # settles ties.  An entry whose due is not the leg's any more means nothing.
+        self._woken: list[Paced] = []
+        self._order: list[tuple[float, int, Paced]] = []
+        self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
         # A bell, not a critical section: held while nothing has happened, released by whoever
         # wants the thread awake.  A wait on it costs a tenth of one on a condition.
@@ -99,7 +109,9 @@ class Pacer:
         with self._lock:
             if self._group.stopping.is_set():
                 return
-            self._due[leg] = AT_ONCE
+            if self._due.get(leg) != AT_ONCE:
+                self._due[leg] = AT_ONCE
+                self._woken.append(leg)
             if self._thread is None:
                 # Not in __init__: a server may load the application before it forks, and a
                 # thread does not survive a fork.
@@ -128,6 +140,8 @@ class Pacer:
         self._group.join(timeout)
         with self._lock:
             self._due.clear()
+            self._woken.clear()
+            self._order.clear()
 
     def __enter__(self) -> Pacer:
         return self
@@ -144,17 +158,27 @@ class Pacer:
 
     def _run(self) -> None:
         while not self._group.stopping.is_set():
-            now = self._clock()
-            for leg, due in self._ready(now):
+            began = self._clock()
+            for leg, due in self._ready(began):
                 self._pump(leg, due)
-            self._sleep()
+            self._sleep(began)
 
     def _ready(self, now: float) -> list[tuple[Paced, float]]:
+        """Take those that are due; each is far away meanwhile, not gone.
+
+        So a wake during its pump, or a removal, is seen.
+        """
         with self._lock:
-            ready = [(leg, due) for leg, due in self._due.items() if due <= now]
-            for leg, _ in ready:
-                # Far away instead of gone, so that a wake during the pump, or a removal, is seen.
-                self._due[leg] = math.inf
+            entries = [(AT_ONCE, leg) for leg in self._woken]
+            self._woken.clear()
+            while self._order and self._order[0][0] <= now:
+                due, _, leg = heapq.heappop(self._order)
+                entries.append((due, leg))
+            ready = []
+            for due, leg in entries:
+                if self._due.get(leg) == due:
+                    self._due[leg] = math.inf
+                    ready.append((leg, due))
             return ready
 
     def _pump(self, leg: Paced, due: float) -> None:
@@ -173,8 +197,9 @@ class Pacer:
             if self._due.get(leg) == math.inf:
                 if again is None:
                     del self._due[leg]
-                else:
+                elif again != math.inf:
                     self._due[leg] = again
+                    heapq.heappush(self._order, (again, next(self._numbers), leg))
 
     def _fail(self, leg: Paced, error: Exception) -> None:
         try:
@@ -182,14 +207,17 @@ class Pacer:
         except Exception:
             logger.exception("a leg could not take note that its pump failed")
 
-    def _sleep(self) -> None:
+    def _sleep(self, began: float) -> None:
+        # What is woken meanwhile is met together.
+        rest = began + self._tick - self._clock()
+        if rest > 0 and len(self._due) > FEW:
+            time.sleep(rest)
         with self._lock:
-            due = min(self._due.values(), default=math.inf)
+            due = self._order[0][0] if self._order else math.inf
         delay = -1.0
         if due != math.inf:
             # Up to the grid, so that dues which fall together are met together.
-            on_grid = math.ceil(due / self._tick) * self._tick if due > AT_ONCE else 0.0
-            delay = max(0.0, on_grid - self._clock())
+            delay = max(0.0, math.ceil(due / self._tick) * self._tick - self._clock())
         self._bell.acquire(timeout=delay)
 
 
