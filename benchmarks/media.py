@@ -46,7 +46,8 @@ class Server:
         peer: whether it runs in the peers' environment.
         needs: the module that has to be there; ``""`` for a program in C, made of ``command[0]``.
         environ: what it is told.
-        warmup: seconds before it is measured; a pipeline takes a while to be up.
+        warmup: seconds before it is measured; a pipeline takes a while to be up.  Each stream
+            takes 10 ms more.
     """
 
     what: str
@@ -64,16 +65,17 @@ UVICORN = ("-m", "uvicorn", "--port", "{port}", "--log-level", "error", "--app-d
 
 SERVERS = {
     "ours": Server(
-        "the real app and route: ordering, decoding, metrics, playout and pacer, which sends "
-        "frames of 100 ms; voice detection off", OURS, environ={"BENCH_VAD": "off"},
+        "the real app and route: ordering, decoding, metrics; voice detection off", OURS,
+        environ={"BENCH_VAD": "off"},
     ),
     "ours, VAD": Server(
         "the same with voice detection (Silero) and turn taking; half of each stream is a voice",
         OURS,
     ),
-    "ours, 20 ms": Server(
-        "as ours, but each packet is sent back at once, past playout and pacer", OURS,
-        environ={"BENCH_VAD": "off", "BENCH_ECHO": "packets"},
+    "ours, reply": Server(
+        "as ours, but sent as an agent's reply is: by playout and pacer, in frames of 100 ms; as "
+        "speech that is there ahead of its time, it begins half a second late", OURS,
+        environ={"BENCH_VAD": "off", "BENCH_ECHO": "reply"},
     ),
     "pipecat": Server(
         "its Telnyx serializer and FastAPI transport in an 8 kHz pipeline, which sends frames of "
@@ -123,8 +125,8 @@ Echo of 20 ms PCMU packets over loopback, no TLS. Server and load generator have
 - **CPU**: of the server, from the kernel, per packet that came in, sending it back included.
 - **echo**: from sending a packet to having it back. What packs packets together has the first of
   them back later.
-- **late**: how much later after its last packet a message came back than the promptest one of its
-  stream; 99th percentile of all.
+- **late**: how much later a message came back than at the steady pace of its stream, which its
+  promptest message sets; 99th percentile of all.
 - **gaps**: times that a player at the far end that holds 60 ms back had nothing to play."""
 
 HELD = f"""\
@@ -173,12 +175,14 @@ def environment(server: Server, folder: str, url: str, streams: int) -> dict[str
     return environ
 
 
-def measure(server: Server, streams: int, seconds: float, warmup: float) -> Run | None:
+def measure(server: Server, streams: int, options: argparse.Namespace) -> Run | None:
     """Run a server and the generator once; ``None`` where what it needs is not there.
 
     Raises:
         Failed: the server did not stand it.
     """
+    seconds = options.seconds
+    warmup = options.warmup or server.warmup + streams / 100
     with TemporaryDirectory() as folder, socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -243,7 +247,12 @@ def measure_all(page: Page, options: argparse.Namespace) -> None:
             for name in options.servers:
                 server = SERVERS[name]
                 try:
-                    run = measure(server, streams, options.seconds, options.warmup or server.warmup)
+                    run = measure(
+                        server,
+                        streams,
+                        options.seconds,
+                        options.warmup or server.warmup + streams / 100,
+                    )
                 except Failed as error:
                     note(page, f"{name} at {streams} streams failed: {error}")
                     continue
@@ -266,7 +275,9 @@ def holds(name: str, streams: int, options: argparse.Namespace) -> bool:
     """Whether a server holds so many streams."""
     try:
         server = SERVERS[name]
-        run = measure(server, streams, options.seconds, options.warmup or server.warmup)
+        run = measure(
+            server, streams, options.seconds, options.warmup or server.warmup + streams / 100
+        )
     except Failed as error:
         print(name, streams, f"failed: {error}", flush=True)
         return False

@@ -130,8 +130,8 @@ class Streams:
         sent: their number.
         back: how many of them came back.
         delays: seconds from sending to having back, of each of those.
-        late: seconds by which a message came later after its last packet was sent than the
-            promptest of its stream.
+        late: seconds by which a message came later than at the steady pace of its stream, which
+            the promptest message sets.
         gaps: in what a player at the far end played.
         behind: seconds by which the generator itself was late with each packet.
     """
@@ -158,10 +158,10 @@ class Streams:
         self.back += int((~np.isnan(delays)).sum())
         self.delays.append(delays[~np.isnan(delays)])
         known = messages["first"] >= 0
-        after = messages["at"][known] - sent[np.minimum(lasts[known], len(sent) - 1)]
-        after = after[counted[np.minimum(lasts[known], len(sent) - 1)]]
-        if len(after):
-            self.late.append(after - after.min())
+        pace = messages["at"][known] - messages["first"][known] * PACKET
+        pace = pace[counted[np.minimum(messages["first"][known], len(sent) - 1)]]
+        if len(pace):
+            self.late.append(pace - pace.min())
         within = (messages["at"] >= self._edges[0]) & (messages["at"] < self._edges[1])
         self.gaps += far_end(messages[within])
 

@@ -3,12 +3,14 @@
 What runs is what runs in a deployment: gunicorn's threaded worker with the project's configuration,
 the ``/telnyx/media`` route with its tokens, the leg's worker and threads, ordering, decoding, turn
 taking and metrics.  What is put in: each leg's first socket is fetched from ``/bench/legs`` instead
-of being told to Telnyx; the recogniser takes audio and says nothing; and what the leg has heard is
-its agent's reply.  As the reply of any agent it goes by the playout and the pacer, which sends it
-in frames of 100 ms; synthesised speech comes in pieces too, so it is handed over by 100 ms.
+of being told to Telnyx; the recogniser takes audio and says nothing; and each packet is sent back,
+behind the leg's own handling of it.
 
-``BENCH_ECHO=packets`` sends each packet back at once instead, which no agent does but the bare
-servers do.  ``BENCH_VAD=off`` leaves the voice detector out.
+With ``BENCH_ECHO=reply`` what the leg hears is its agent's reply instead, which goes by the playout
+and the pacer as any reply does, in frames of 100 ms.  Synthesised speech is there ahead of its time
+and comes in pieces, so it is handed over by 100 ms and begins half a second late.
+
+``BENCH_VAD=off`` leaves the voice detector out.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from bridge.worker import CallWorker
 from telnyx_media.frames import Media, Start, encode_media
 from telnyx_media.vad import VoiceDetector
 
-# Packets that are handed over together.
-TOGETHER = 5
+# Packets that are handed over together, and those with which a reply begins.
+TOGETHER, AHEAD = 5, 25
 
 
 class SilentSession:
@@ -62,33 +64,34 @@ class SilentStt:
         return SilentSession()
 
 
-class Echo:
+class Reply:
     """The reply of one leg: what it hears."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._speech = Speech(wordless=True)
         self._packets: list[bytes] = []
+        self._enough = AHEAD
         conversation.begin(self._speech, interruptible=False)
         self._segment = conversation.add_segment(self._speech, "")
 
     def add(self, packet: bytes) -> None:
         """Say one packet more."""
         self._packets.append(packet)
-        if len(self._packets) == TOGETHER and self._segment is not None:
-            packets, self._packets = self._packets, []
+        if len(self._packets) == self._enough and self._segment is not None:
+            packets, self._packets, self._enough = self._packets, [], TOGETHER
             self._conversation.add_audio(self._speech, self._segment, packets, ())
 
 
 def echo(worker: Any) -> None:
     """Have the legs of this class send back what they hear."""
     take, begin = worker.stream_media, worker.stream_started
-    at_once = os.environ.get("BENCH_ECHO") == "packets"
+    by_reply = os.environ.get("BENCH_ECHO") == "reply"
 
     def stream_started(self: Any, stream: Any, start: Start) -> bool:
         begun = bool(begin(self, stream, start))
-        if begun and not at_once:
-            self.bench_echo = Echo(self.conversation).add
+        if begun and by_reply:
+            self.bench_echo = Reply(self.conversation).add
         elif begun:
             send = stream.socket.send
             self.bench_echo = lambda packet: send(encode_media(packet))
