@@ -245,14 +245,8 @@ def measure_all(page: Page, options: argparse.Namespace) -> None:
     for _ in range(options.repeat):
         for streams in options.streams:
             for name in options.servers:
-                server = SERVERS[name]
                 try:
-                    run = measure(
-                        server,
-                        streams,
-                        options.seconds,
-                        options.warmup or server.warmup + streams / 100,
-                    )
+                    run = measure(SERVERS[name], streams, options)
                 except Failed as error:
                     note(page, f"{name} at {streams} streams failed: {error}")
                     continue
@@ -274,10 +268,7 @@ def note(page: Page, line: str) -> None:
 def holds(name: str, streams: int, options: argparse.Namespace) -> bool:
     """Whether a server holds so many streams."""
     try:
-        server = SERVERS[name]
-        run = measure(
-            server, streams, options.seconds, options.warmup or server.warmup + streams / 100
-        )
+        run = measure(SERVERS[name], streams, options)
     except Failed as error:
         print(name, streams, f"failed: {error}", flush=True)
         return False
@@ -360,7 +351,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short repetition; writes nothing")
     options = parser.parse_args()
     if options.quick:
-        options.seconds, options.repeat, options.most = 2.0, 1, min(options.most, 100)
+        options.seconds, options.repeat = min(options.seconds, 2.0), 1
+        options.most = min(options.most, 100)
     options.servers = options.servers.split(";")
     options.streams = [int(number) for number in options.streams.split(",")]
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
