@@ -219,9 +219,9 @@ class Playout:
             if segment.complete:
                 continue
             segment.complete = True
-            if segment.count:
+            if segment.count and not segment.cut:
                 self._rate = len(segment.text) / (segment.count * PACKET) or SPEAKING_RATE
-            else:
+            elif not segment.count:
                 segment.first = self._count
 
     @property

@@ -43,7 +43,8 @@ class Segment:
         text: the sentence.
         first: the index in the reply of its first packet.
         count: how many packets it has so far.
-        complete: whether more will come.
+        complete: whether all of it has come.
+        cut: whether its audio broke off, and holds a part of the text only.
         returned: whether its mark has come back.
     """
 
@@ -54,6 +55,7 @@ class Segment:
         self.first = first
         self.count = 0
         self.complete = False
+        self.cut = False
         self.returned = False
         self._packets: list[bytes] = []
         # As many as packets, or empty when they are not known.
@@ -92,7 +94,7 @@ class Segment:
             place: packets, from the segment's start.
             rate: characters per second, for a segment whose audio is not complete.
         """
-        if self.complete and place >= self.count:
+        if self.complete and not self.cut and place >= self.count:
             return self.text
         reached = self._fraction(place, rate) * len(self.text)
         end = 0
@@ -151,7 +153,7 @@ class Segment:
 
     def _expected(self, rate: float) -> float:
         """Tell how many packets the segment has, or probably will have."""
-        if self.complete:
+        if self.complete and not self.cut:
             return self.count
         return max(self.count, len(self.text) / rate / PACKET)
 

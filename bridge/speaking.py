@@ -12,10 +12,14 @@ Rules of this module:
 1. One reply, one synthesis session, one encoder: dropping a reply is closing its session.
 2. What belongs to a reply that is over is refused by the conversation, so nobody has to be stopped
    in time.
+3. A reply that no voice can synthesise is said by Telnyx, from the first sentence that was not
+   complete.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,8 +28,10 @@ from bridge.call import Reply
 from bridge.conversation import Conversation
 from bridge.decisions import Interruptible
 from bridge.speech import Speech
+from bridge.understudy import Understudy
 from telnyx_media._audioop import audioop
 from telnyx_media.codecs import Codec
+from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.pcm import Packetizer, level
 from telnyx_media.sentences import SentenceSplitter, speakable
 from telnyx_media.sync.tts import SpeechAudio, TextToSpeech, TtsSession
@@ -50,11 +56,15 @@ class Voice:
         self, conversation: Conversation, tts: TextToSpeech, codec: Codec, tag: str
     ) -> None:
         self.speech = Speech()
+        # Sentences whose audio is complete, and those that came when the reply was over.
+        self.spoken = 0
+        self.refused: list[str] = []
         # Sentences come from the agent's thread, and a filler from its own.
         self._lock = threading.Lock()
         self._complete = False
         self.opened_at = time.monotonic()
         self.ended = False
+        self._told = False
         self._conversation = conversation
         self._codec = codec
         self._frames = Packetizer(2 * round(codec.sample_rate * PACKET))
@@ -70,6 +80,7 @@ class Voice:
         """Hand one sentence to synthesis; False when the reply is over."""
         with self._lock:
             if self._conversation.add_segment(self.speech, text) is None:
+                self.refused.append(text)
                 return False
             self._session.send(text)
         return True
@@ -95,6 +106,10 @@ class Voice:
         """Give the session up, whether or not it has ended, and join its threads."""
         with self._session:
             pass
+        told = self._told
+        again, self._told = max(0, self._session.connections - 1), True
+        if again and not told:
+            self._conversation.counts.tts_reconnects += again
 
     # -- the session's receive thread -------------------------------------------------------------
 
@@ -108,10 +123,14 @@ class Voice:
             levels = [level(frame) for frame in frames]
             self._conversation.add_audio(self.speech, segment, packets, levels)
         if audio.last:
+            self.spoken = audio.segment + 1
             self._conversation.end_segment(self.speech, segment)
 
     def _end(self, error: Exception | None) -> None:
         self.ended = True
+        if error is not None:
+            for segment in self.speech.segments[self.spoken :]:
+                segment.cut = True
         self._conversation.end_audio(self.speech, error)
 
 
@@ -126,6 +145,7 @@ class Speaker:
         *,
         language: str,
         tag: str,
+        understudy: Understudy | None = None,
     ) -> None:
         """Prepare; nothing is opened before it is needed.
 
@@ -135,7 +155,9 @@ class Speaker:
             make_codec: makes the encoder of one reply.
             language: of the text, by which it is cut into sentences.
             tag: the leg's, for the names of the sessions' threads.
+            understudy: says what cannot be synthesised; nobody does, if ``None``.
         """
+        self._understudy = understudy
         self._conversation = conversation
         self._tts = tts
         self._make_codec = make_codec
@@ -180,28 +202,59 @@ class Speaker:
 
         Raises:
             CallEnded: the call is over.
-            TelnyxMediaError: nothing could be synthesised.
+            TelnyxMediaError: it could neither be synthesised nor said by Telnyx.
         """
         pieces = iter([text] if isinstance(text, str) else text)
         voice = self._take_voice()
         speech = voice.speech
         speech.parting = parting
+        sentences = self._cut(speech, pieces)
         try:
             self._conversation.begin(speech, interruptible=interruptible)
             done = None if on_voice is None else on_voice(voice.fill)
             try:
                 try:
-                    self._feed(voice, pieces)
+                    self._feed(voice, sentences)
                 finally:
                     if done is not None:
                         done()
                 return self._conversation.wait(speech, timeout)
+            except TelnyxMediaError as error:
+                if self._understudy is None or timeout is not None:
+                    raise
+                return self._stand_in(self._understudy, voice, sentences, interruptible, error)
             finally:
                 self._conversation.abandon(speech)
         finally:
             voice.close()
             _close(pieces)
             _close(text)
+
+    def _stand_in(
+        self,
+        understudy: Understudy,
+        voice: Voice,
+        sentences: Iterator[str],
+        interruptible: Interruptible,
+        error: TelnyxMediaError,
+    ) -> Reply:
+        """Have Telnyx say what the voice did not, behind what there is of it."""
+        speech = voice.speech
+        self._conversation.end_audio(speech, error)
+        with contextlib.suppress(TelnyxMediaError):
+            self._conversation.wait(speech)
+        begun = speech.reply
+        if begun.interrupted:
+            return begun
+        rest = [segment.text for segment in speech.segments[voice.spoken :]]
+        said = understudy.say(
+            itertools.chain(rest, voice.refused, sentences),
+            interruptible=interruptible,
+            parting=speech.parting,
+            error=error,
+        )
+        heard = f"{begun.heard} {said.heard}".strip()
+        return Reply(speech.reply.text, heard, said.interrupted, begun.started_at, speech.over_at)
 
     def play(
         self,
@@ -258,17 +311,19 @@ class Speaker:
         if warm is not None:
             warm.close()
 
-    def _feed(self, voice: Voice, pieces: Iterator[str]) -> None:
-        """Send sentence by sentence, as they become complete."""
+    def _cut(self, speech: Speech, pieces: Iterator[str]) -> Iterator[str]:
+        """Get sentence by sentence, as they become complete."""
         splitter = SentenceSplitter(self._language)
-        speech = voice.speech
         for piece in pieces:
             speech.text += piece
-            if not all(voice.say(part) for part in splitter.feed(piece) if speakable(part)):
+            yield from filter(speakable, splitter.feed(piece))
+            if speech.over and speech.error is None:
                 return
-            if speech.over:
-                return
-        if all(voice.say(part) for part in splitter.flush() if speakable(part)):
+        yield from filter(speakable, splitter.flush())
+
+    def _feed(self, voice: Voice, sentences: Iterator[str]) -> None:
+        """Send each sentence to synthesis, until the reply is complete or over."""
+        if all(voice.say(sentence) for sentence in sentences):
             voice.finish()
 
     def _take_voice(self) -> Voice:

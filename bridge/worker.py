@@ -65,6 +65,7 @@ from bridge.speaking import Speaker
 from bridge.stream import INTERNAL_ERROR, NORMAL, POLICY, MediaStream, StreamSocket
 from bridge.streams import Streams
 from bridge.turns import TurnTaking
+from bridge.understudy import Understudy
 from telnyx_media.codecs import Codec, make_codec
 from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.frames import Media, Start
@@ -252,6 +253,7 @@ class CallWorker:
             lambda: _outbound_codec(settings),
             language=settings.language,
             tag=info.tag,
+            understudy=self._make_understudy(),
         )
         self._talking = False
         self._run_agent = AgentRun(
@@ -290,6 +292,17 @@ class CallWorker:
             recording=self._recorder,
             services=self._services,
             make_codec=lambda: _outbound_codec(self._settings),
+        )
+
+    def _make_understudy(self) -> Understudy:
+        return Understudy(
+            self.info.call_control_id,
+            conversation=self.conversation,
+            control=self._control,
+            events=self._events,
+            spawn=self._group.spawn,
+            voice=lambda: self._services.voice,
+            log=self.log,
         )
 
     def _resumption(self) -> Resumption:

@@ -89,6 +89,7 @@ LAYERS: list[set[str]] = [
     {"bridge.agentrun"},
     {"bridge.legline"},
     {"bridge.legreport", "bridge.people", "bridge.recordtap", "bridge.speaking"},
+    {"bridge.understudy"},
     {"bridge.conversation", "bridge.streams"},
     # What waits, each for one thing.
     {"bridge.callcontrol", "bridge.delivery", "bridge.fleet", "bridge.hearing", "bridge.judging",

@@ -200,6 +200,7 @@ def phone_line(
                 transcription=transcription
                 or TranscriptionService(listen=lambda listening: scripted(listening, texts)),
                 synthesis=synthesis or SynthesisService(make_speaker=ToneSpeaker),
+                speaker=ToneSpeaker,
             )
         )
         watcher = Watcher()

@@ -516,7 +516,7 @@ def test_the_recogniser_may_fail() -> None:
 
 
 def test_the_voice_may_fail() -> None:
-    """When nothing can be synthesised the agent is told, and the call is hung up without words."""
+    """When nobody can speak, not even Telnyx, the agent is told, and the call ends wordless."""
     errors: list[BaseException] = []
 
     def agent(call: Call) -> None:
@@ -529,8 +529,9 @@ def test_the_voice_may_fail() -> None:
     synthesis = SynthesisService(make_speaker=ToneSpeaker)
     synthesis.refused_voices = frozenset({"Telnyx.NaturalHD.astra"})
     with phone_line(agent, synthesis=synthesis) as phone:
+        phone.simulator.faults.fail("speak", 422, code="90010", times=10)
         call = phone.call()
         call.wait(4 * PATIENCE)
         assert phone.seen.summary().reason == "agent failed"
     assert len(errors) == 1
-    assert commands(call) == ["answer", "hangup"]
+    assert call.heard.strip(b"\0") == b""
