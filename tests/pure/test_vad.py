@@ -15,7 +15,7 @@ from telnyx_media import vad
 from telnyx_media.codecs import make_codec
 from telnyx_media.errors import ConfigurationError
 from telnyx_media.pcm import Resampler, mono, read_wav, silence, stereo
-from telnyx_media.vad import WINDOW_SECONDS, VoiceDetector
+from telnyx_media.vad import WINDOW_SECONDS, VoiceDetector, VoiceRound
 from tests.pure.signals import noise, tone
 
 VOICES = sorted((Path(__file__).parent.parent / "data" / "voices").glob("*.wav"))
@@ -205,6 +205,42 @@ def test_detectors_share_the_model_and_nothing_else() -> None:
         other.feed(loud)
 
     assert alone == together
+
+
+@pytest.mark.parametrize("engine", ["silero", "webrtc"])
+def test_a_round_judges_each_stream_as_if_it_were_alone(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams that are judged together, some twice in a round, are judged as they are alone."""
+    if engine == "webrtc":
+        monkeypatch.setitem(sys.modules, "telnyx_media._silero", None)
+    rates = [8000, 8000, 16000, *[8000] * 20]
+    pcms = [conversation(VOICES[n % len(VOICES)], 0)[10_000 * n :][:64_000] for n in range(23)]
+    pcms[2] = voice(VOICES[2], 16000)[:64_000]
+    alone = [VoiceDetector(rate).feed(pcm) for rate, pcm in zip(rates, pcms, strict=True)]
+    together = VoiceRound()
+    detectors = [together.detector(rate) for rate in rates]
+    heard: list[list[float]] = [[] for _ in rates]
+    source = random.Random(1)
+    for at in range(0, 64_000, 640):
+        for number, detector in enumerate(detectors):
+            pcm, cut = pcms[number][at : at + 640], source.choice([0, 160, 640])
+            detector.hear(pcm[:cut], heard[number].extend)
+            detector.hear(pcm[cut:], heard[number].extend)
+        together.judge()
+
+    for one, many in zip(alone, heard, strict=True):
+        assert many == pytest.approx(one, abs=1e-3)
+    assert any(max(one) > 0.9 for one in alone)
+
+
+def test_a_detector_of_no_round_tells_at_once() -> None:
+    """Hearing and feeding are the same there."""
+    pcm = voice(VOICES[0])[:32000]
+    heard: list[float] = []
+    VoiceDetector().hear(pcm, heard.extend)
+
+    assert heard == VoiceDetector().feed(pcm)
 
 
 def test_a_reset_forgets_the_stream() -> None:
