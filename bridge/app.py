@@ -29,6 +29,7 @@ from bridge.settings import TO_TAKE_CALLS, Settings
 from bridge.switchboard import Switchboard
 from bridge.workpool import WorkPool
 from telnyx_media.errors import ConfigurationError
+from telnyx_media.vad import VoiceRound
 
 if TYPE_CHECKING:
     from bridge.fleet.fleet import Fleet
@@ -45,6 +46,7 @@ class Bridge:
         registry: the facts shared with other processes.
         pacer: sends outbound audio.
         reader: reads the media sockets.
+        voices: tells speech from all else on all calls.
         pool: does the work of webhooks.
         switchboard: the calls.
         books: what is kept of them: records, metrics, traces.
@@ -84,7 +86,8 @@ class Bridge:
             MemoryRegistry(grace=settings.grace_seconds) if registry is None else registry
         )
         self.pacer = Pacer()
-        self.reader = Reader()
+        self.voices = VoiceRound()
+        self.reader = Reader(after=self.voices.judge)
         self.pool = WorkPool()
         self.books = Books(settings)
         self.switchboard = Switchboard(
@@ -97,6 +100,7 @@ class Bridge:
             elsewhere=self.fleet,
             screen=load_agent(settings.screen, "BRIDGE_SCREEN") if settings.screen else None,
             detector=_detector(settings),
+            make_detector=self.voices.detector,
         )
         self.books.watch(self.switchboard, self.pacer, self.pool)
         if self.fleet is not None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from telnyx_media.codecs import Codec, make_codec
@@ -93,7 +94,8 @@ class Hearing:
             stt: opens the transcription session.
             tag: the leg's, for the names of the session's threads.
             l16_byte_order: of L16 audio.
-            make_detector: makes a voice detector for audio of a rate.
+            make_detector: makes a voice detector for audio of a rate.  It may judge later, on any
+                one thread.
             tap: gets the caller's audio too.
         """
         self.packets = 0
@@ -140,10 +142,8 @@ class Hearing:
             self._late_before += self._reorder.late
             self._codec = codec
             self._reorder = ReorderBuffer()
-            if self._detector.sample_rate == codec.sample_rate:
-                self._detector.reset()
-            else:
-                self._detector = self._make_detector(codec.sample_rate)
+            # Not reset: what it was shown last may still be judged, on another thread.
+            self._detector = self._make_detector(codec.sample_rate)
             self._open_session(encoding, codec.sample_rate)
 
     def _open_session(self, encoding: str, rate: int) -> None:
@@ -200,12 +200,19 @@ class Hearing:
             self._tap.inbound(pcm if PRIVATE in self._deaf_for else heard or pcm, codec.sample_rate)
 
     def _detect(self, pcm: bytes) -> None:
-        self._levels.append(level(pcm))
-        windows = self._detector.feed(pcm)
-        if windows:
-            levels, self._levels = self._levels, []
-            packet = len(pcm) / 2 / self._codec.sample_rate
+        seconds = len(pcm) / 2 / self._codec.sample_rate
+        self._detector.hear(pcm, partial(self._hear_voice, level(pcm), seconds))
+
+    def _hear_voice(self, loudness: float, packet: float, windows: list[float]) -> None:
+        """Tell what was made of a packet, of so many dBFS and seconds; never raises."""
+        self._levels.append(loudness)
+        if not windows:
+            return
+        levels, self._levels = self._levels, []
+        try:
             self._conversation.hear_voice(windows, WINDOW_SECONDS, levels, packet)
+        except Exception as error:  # noqa: BLE001 - other legs are judged in the same round
+            self._conversation.fail_hearing(error)
 
     # -- any thread -------------------------------------------------------------------------------
 

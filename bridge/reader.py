@@ -9,7 +9,7 @@ Threads: one, ``reader``, started by the first :meth:`Reader.read`; any other re
 
 Rules of this module:
 
-1. What is done with a message never waits: all other legs would wait with it.
+1. What is done with a message, and after a round, never waits: all other legs would wait with it.
 2. What is raised while one socket is read ends the reading of that one, and is raised where it is
    waited for.
 3. With a few sockets there is no rest: it would cost more wake-ups than it saves.
@@ -72,13 +72,15 @@ class _Reading:
 class Reader:
     """Read the media sockets of a process; use it as a ``with`` block, or call :meth:`close`."""
 
-    def __init__(self, *, tick: float = TICK) -> None:
+    def __init__(self, *, tick: float = TICK, after: Callable[[], object] = lambda: None) -> None:
         """Make a reader; no thread is started before the first :meth:`read`.
 
         Args:
             tick: seconds from one round to the next.
+            after: called after each round; never waits, never raises.
         """
         self._tick = tick
+        self._after = after
         self._group = ThreadGroup("bridge")
         # Guards what follows.
         self._lock = threading.Lock()
@@ -149,6 +151,7 @@ class Reader:
                 if not ready:
                     for reading in list(self._behind):
                         self._serve(reading, selector)
+                self._after()
                 self._rest(began)
             with self._lock:
                 readings = list(self._readings)

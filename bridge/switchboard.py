@@ -121,6 +121,7 @@ class Switchboard:
         observers: Sequence[CallObserver] = (),
         screen: Screen | None = None,
         detector: Detector | None = None,
+        make_detector: Callable[[int], VoiceDetector] = VoiceDetector,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         """Make a switchboard with no call on it.
@@ -134,6 +135,7 @@ class Switchboard:
             observers: told what happens on every call.
             screen: asked whether a call is to be answered; all are, if ``None``.
             detector: judges whether a caller's turn is over; silence and text do, if ``None``.
+            make_detector: makes a voice detector for audio of a rate.
             elsewhere: the other processes, if there may be any.
 
         Raises:
@@ -153,6 +155,7 @@ class Switchboard:
         self._recordings = _recordings(settings)
         self._screen = screen
         self._detector = detector
+        self._make_detector = make_detector
         self._outbound = Outbound(control, self._begin_outbound)
         self._overflow = Overflow(settings, control)
         # The first one of a process loads the model; no call is to wait for that.
@@ -440,6 +443,7 @@ class Switchboard:
             dial=self._dial_linked,
             screen=self._screen,
             detector=self._detector,
+            make_detector=self._make_detector,
             ring_timeout=ring_timeout,
         )
 

@@ -8,12 +8,12 @@ ended the call and however often it is said.
 Threads, all of them joined before the leg counts as ended:
 
     leg-main    made by :meth:`CallWorker.start`; the leg's life from answer to summary
-    leg-recv    the web server's, in :meth:`CallWorker.serve`; reads the media socket
+    leg-recv    the web server's, in :meth:`CallWorker.serve`; opens and closes the media socket
     agent       the agent function
     stt-…       of the transcription session; transcripts are handed over there
     tts-…       of each reply's synthesis session; audio is handed over there
 
-and the process's pacer, which sends.
+and the process's reader and pacer, which receive and send the audio of all legs.
 
 Rules of this module:
 
@@ -72,6 +72,7 @@ from telnyx_media.frames import Media, Start
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline, ThreadGroup
 from telnyx_media.sync.tts import TextToSpeech
+from telnyx_media.vad import VoiceDetector
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +172,7 @@ class CallWorker:
         screen: Screen | None = None,
         ring_timeout: float = 30.0,
         detector: Detector | None = None,
+        make_detector: Callable[[int], VoiceDetector] = VoiceDetector,
     ) -> None:
         """Prepare a leg; nothing happens before :meth:`start`.
 
@@ -198,6 +200,7 @@ class CallWorker:
             screen: asked, on leg-main, whether an inbound leg is to be answered.
             ring_timeout: seconds that an outbound leg may ring.
             detector: judges whether the caller's turns are over; nobody does, if ``None``.
+            make_detector: makes a voice detector for audio of a rate.
         """
         self.log: LegLogger = leg_logger(logger, info.tag)
         self._report = LegReport(info, self.log, observers, lambda: self._hearing.finalize())
@@ -245,6 +248,7 @@ class CallWorker:
             stt,
             tag=info.tag,
             l16_byte_order=settings.l16_byte_order,
+            make_detector=make_detector,
             tap=self._judge or self._recorder,
         )
         self._speaker = Speaker(

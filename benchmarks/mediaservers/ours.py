@@ -113,7 +113,7 @@ def listen(call: Call) -> None:
 def make_app() -> Flask:
     """Make the app."""
     if os.environ.get("BENCH_VAD") == "off":
-        VoiceDetector.feed = lambda self, pcm: []  # type: ignore[method-assign]
+        VoiceDetector.hear = lambda self, pcm, tell: None  # type: ignore[method-assign]
     echo(CallWorker)
     app = create_app(agent=listen)
     bridge: Bridge = app.extensions["bridge"]
