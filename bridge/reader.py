@@ -142,21 +142,29 @@ class Reader:
 
     def _run(self, ears: socket.socket, selector: selectors.BaseSelector) -> None:
         with contextlib.closing(selector), contextlib.closing(ears):
-            while not self._group.stopping.is_set():
-                ready = selector.select(LOOK_AGAIN if self._behind else None)
-                began = time.monotonic()
-                for key, _ in ready:
-                    if key.data is not None:
-                        self._serve(key.data, selector)
-                if not ready:
-                    for reading in list(self._behind):
-                        self._serve(reading, selector)
-                self._after()
-                self._rest(began)
-            with self._lock:
-                readings = list(self._readings)
-            for reading in readings:
-                self._end(reading, BridgeError("the reader is closed"), selector)
+            try:
+                while not self._group.stopping.is_set():
+                    self._round(selector)
+            finally:
+                with self._lock:
+                    self._group.stop()
+                    readings = list(self._readings)
+                for reading in readings:
+                    self._end(reading, BridgeError("the reader is closed"), selector)
+
+    def _round(self, selector: selectors.BaseSelector) -> None:
+        ready = selector.select(LOOK_AGAIN if self._behind else None)
+        began = time.monotonic()
+        for key, _ in ready:
+            if key.data is not None:
+                self._serve(key.data, selector)
+        if not ready:
+            for reading in list(self._behind):
+                self._serve(reading, selector)
+        self._after()
+        left = began + self._tick - time.monotonic()
+        if left > 0 and len(self._readings) > FEW:
+            time.sleep(left)
 
     def _serve(self, reading: _Reading, selector: selectors.BaseSelector) -> None:
         if reading.over.is_set():
@@ -187,8 +195,3 @@ class Reader:
                     selector.unregister(number)
         reading.error = error
         reading.over.set()
-
-    def _rest(self, began: float) -> None:
-        left = began + self._tick - time.monotonic()
-        if left > 0 and len(self._readings) > FEW:
-            time.sleep(left)

@@ -191,3 +191,17 @@ def test_a_reader_that_was_never_used_has_no_thread() -> None:
     before = threading.active_count()
     with Reader():
         assert threading.active_count() == before
+
+
+def test_something_is_done_after_each_round(source: Source, group: ThreadGroup) -> None:
+    """What is to be done once for all that came is done when all of it was delivered."""
+    done: list[int] = []
+    readings: list[Reading] = []
+    with Reader(after=lambda: done.append(len(readings[0].heard))) as reader:
+        readings.append(Reading(reader, source, group))
+        source.theirs.sendall(b"abc")
+        wait_until(lambda: 3 in done)
+        source.theirs.close()
+        readings[0].thread.join(PATIENCE)
+
+    assert readings[0].heard == [b"a", b"b", b"c"]
