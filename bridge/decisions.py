@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
+
+# Seconds of silence after which a reply is begun early, where that is wanted.
+EXPECT = 0.2
 
 
 @dataclass(frozen=True)
@@ -193,3 +199,24 @@ class TurnSettings:
     speech_level: float = 0.5
     silence_level: float = 0.35
     echo_margin: float = 12.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, detector: bool = False) -> TurnSettings:
+        """Choose them by the environment's settings.
+
+        Args:
+            settings: the environment.
+            detector: whether a detector judges the pauses.
+        """
+        return cls(
+            language=settings.language,
+            endpoint=settings.endpoint_ms / 1000,
+            endpointing=settings.endpointing,
+            expect=EXPECT if settings.eager_turns else None,
+            detector=detector,
+            barge_in=settings.barge_in,
+            min_speech=settings.min_speech_ms / 1000,
+            min_words=settings.min_words,
+            backchannels=settings.backchannels,
+            echo_margin=settings.echo_margin_db,
+        )

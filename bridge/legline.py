@@ -19,6 +19,7 @@ from bridge.conversation import Conversation
 from bridge.decisions import Interruptible, Turn
 from bridge.errors import CallEnded, CommandError
 from bridge.events import Event
+from bridge.filler import Filler
 from bridge.hearing import PRIVATE, Hearing
 from bridge.keypad import KEYS, Keypad, KeyRules
 from bridge.legevents import LegEvents
@@ -27,7 +28,6 @@ from bridge.people import OtherLeg, Owner, People
 from bridge.recordtap import RecordTap
 from bridge.speaking import Speaker
 from telnyx_media.codecs import Codec
-from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.tts import TextToSpeech
 
@@ -126,7 +126,7 @@ class LegLine:
         self._make_codec = make_codec
         self._ambience: Background | None = None
         self._telnyx_records = False
-        self._filler: tuple[threading.Event, threading.Thread] | None = None
+        self._filler = Filler(leg.spawn, speaker, report.log)
         self._legs: dict[str, OtherLeg] = {}
 
     # -- facts ------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class LegLine:
         filler_after: float = 0.0,
     ) -> Reply:
         """Say it; see :meth:`bridge.call.Call.say`."""
-        self._settle_filler()
+        self._filler.settle()
         self.keep_state()
         excuse, self.excuse = self.excuse, ""
         if excuse:
@@ -197,59 +197,16 @@ class LegLine:
             return self._speaker.speak(text, interruptible=interruptible)
 
         def on_voice(fill: Callable[[str], None]) -> Callable[[], None]:
-            return self._later("filler", filler_after, lambda: fill(filler))
+            return self._filler.later(filler_after, lambda: fill(filler))
 
         return self._speaker.speak(text, interruptible=interruptible, on_voice=on_voice)
-
-    def _later(self, role: str, after: float, do: Callable[[], object]) -> Callable[[], None]:
-        """Do something after some seconds, unless what is returned is called before."""
-        stop = threading.Event()
-
-        def run() -> None:
-            if not stop.wait(after):
-                do()
-
-        thread = self._leg.spawn(role, run)
-
-        def done() -> None:
-            stop.set()
-            thread.join()
-
-        return done
 
     @contextmanager
     def filling(self, text: str, after: float) -> Iterator[None]:
         """Say something when the block takes long; see :meth:`bridge.call.Call.filler`."""
         self._check()
-        self._settle_filler()
-        stop = threading.Event()
-
-        def run() -> None:
-            if not stop.wait(after):
-                self._fill(text)
-
-        thread = self._leg.spawn("filler", run)
-        self._filler = (stop, thread)
-        try:
+        with self._filler.filling(text, after):
             yield
-        finally:
-            self._settle_filler()
-
-    def _fill(self, text: str) -> None:
-        try:
-            self._speaker.speak(text, interruptible=True)
-        except CallEnded:
-            pass
-        except TelnyxMediaError as error:
-            self._report.log.warning("a filler could not be said: %s", error)
-
-    def _settle_filler(self) -> None:
-        """Have no filler any more; one that is being said is heard to its end."""
-        filler, self._filler = self._filler, None
-        if filler is not None:
-            stop, thread = filler
-            stop.set()
-            thread.join()
 
     def hear(self, timeout: float | None) -> Turn | None:
         """Wait for a turn; see :meth:`bridge.call.Call.listen`."""
@@ -275,7 +232,7 @@ class LegLine:
     def play(self, sound: sounds.Sound, *, interruptible: bool, loop: bool, volume: float) -> Reply:
         """Play a sound; see :meth:`bridge.call.Call.play`."""
         self._check()
-        self._settle_filler()
+        self._filler.settle()
         self.keep_state()
         return self._speaker.play(
             lambda rate: sounds.load(sound, rate),

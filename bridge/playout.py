@@ -1,9 +1,7 @@
 """What to send of a reply, when, and how much of it the caller has heard.
 
-Telnyx queues what it is sent and plays it in order; it tells of its progress only by returning a
-mark once all audio before it was played, and returns every mark at once when the queue is cleared.
-So the playout keeps a clock of its own: when the far queue will run dry, and which packet is being
-played at any moment.  Marks behind each sentence bound what the clock may claim.
+Telnyx queues what it is sent and plays it in order.  How far it is, :mod:`bridge.farend` tells,
+with a clock and the marks that are sent behind each sentence.
 
 Pure: ``now`` is an argument, in seconds.  Not safe for threads by itself: whoever takes
 :meth:`Playout.due` and sends it must hold one lock over both, and the same lock over
@@ -15,28 +13,20 @@ Rules of this module:
 1. The first packets of a reply leave at once; then a chunk leaves when it begins no more than
    ``lead`` seconds ahead of the playout, so a stall of that length is not heard.
 2. A chunk is sent short only when the far queue would run dry, or the segment ends.
-3. A gap in the audio (a reply synthesised slower than it plays) stops the clock for as long.
-4. A mark counts only in the generation that sent it; each ``clear`` begins a new one.
-5. Heard is what was played: whole words, never more than the marks allow.
+3. A mark counts only in the generation that sent it; each ``clear`` begins a new one.
+4. Heard is what was played: whole words, never more than the marks allow.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridge.farend import INSTANT, FarEnd
 from bridge.segments import PACKET, SPEAKING_RATE, Segment
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
-
-# Seconds.  Sums of floats that mean the same moment differ by less.
-INSTANT = 1e-6
-
-# Seconds by which a mark may come back before the clock says that its audio was played.  One that
-# comes sooner was not returned by playing, and proves nothing.
-EARLY = 0.25
 
 # Seconds of what was just played that may still come back as echo.
 ECHO = 0.5
@@ -69,31 +59,6 @@ class Heard(NamedTuple):
     seconds: float
 
 
-class _SentMark(NamedTuple):
-    """A mark that has not come back."""
-
-    name: str
-    segment: Segment
-    position: int
-    # When the clock says that it is reached.
-    at: float
-
-
-class _Run:
-    """Packets that the far end plays without a gap, beginning at ``start``."""
-
-    __slots__ = ("count", "first", "start")
-
-    def __init__(self, start: float, first: int) -> None:
-        self.start = start
-        self.first = first
-        self.count = 0
-
-    @property
-    def end(self) -> float:
-        return self.start + self.count * PACKET
-
-
 class Playout:
     """The agent's voice on one leg: one reply at a time.
 
@@ -123,13 +88,9 @@ class Playout:
         self._chunk = max(1, round(chunk / PACKET))
         self._first = max(1, round(first / PACKET))
         self.joinable = joinable
-        self._grace = grace
+        self._far = FarEnd(grace)
         # The silence before the first reply is generation 0.
         self._generation = -1
-        self._dry_at = float("-inf")
-        # Half the shortest delay of a mark, once there was one; how much of that delay lies before
-        # the caller's ear cannot be known.
-        self._delay: float | None = None
         self._rate = SPEAKING_RATE
         self.begin()
         self._over = True
@@ -164,10 +125,7 @@ class Playout:
         """Go on from a packet as if nothing from there on had been sent."""
         self._cursor = cursor
         self._sending = 0
-        # Packets that the caller has heard for certain.
-        self._floor = floor
-        self._runs: list[_Run] = []
-        self._marks: deque[_SentMark] = deque()
+        self._far.restart(floor)
 
     def add_segment(self, text: str) -> Segment:
         """Append a sentence to the reply; its audio follows by :meth:`add`, in order of segments.
@@ -267,89 +225,62 @@ class Playout:
     def _next(self, segment: Segment, now: float) -> tuple[float, int]:
         """Say when the next packets of a segment are due, and how many."""
         waiting = segment.end - self._cursor
-        if self._dry_at <= now:
+        if self._far.dry_at <= now:
             return now, min(waiting, self._first)
         if waiting >= self._chunk or segment.complete:
-            return self._dry_at - self._lead, min(waiting, self._chunk)
+            return self._far.dry_at - self._lead, min(waiting, self._chunk)
         # Less than a chunk: wait for the rest of it as long as the far end has something to play.
-        return self._dry_at - min(self._lead, self._chunk * PACKET), waiting
+        return self._far.dry_at - min(self._lead, self._chunk * PACKET), waiting
 
     def _send(self, segment: Segment, count: int, now: float) -> list[Chunk]:
         packets = segment.packets(self._cursor, count)
-        start = max(now, self._dry_at)
-        if not self._runs or self._runs[-1].end < start - INSTANT:
-            self._runs.append(_Run(start, self._cursor))
-        run = self._runs[-1]
-        run.count += count
+        self._far.send(self._cursor, count, now)
         self._cursor += count
-        self._dry_at = run.end
         if self.joinable:
             return [Chunk(b"".join(packets), count * PACKET)]
         return [Chunk(packet, PACKET) for packet in packets]
 
     def _mark(self, segment: Segment, now: float) -> Mark:
         name = f"{self._generation}.{segment.index}"
-        self._marks.append(_SentMark(name, segment, segment.end, max(now, self._dry_at)))
+        self._far.mark(name, segment, now)
         return Mark(name)
 
     # The silence between replies
 
     def fill_due(self, lead: float) -> float:
         """Get the time at which the far end wants filling to have ``lead`` seconds to play."""
-        return self._dry_at - lead
+        return self._far.dry_at - lead
 
     def fill(self, seconds: float, now: float) -> None:
         """Take note that so much of something else was sent, in place of silence."""
-        self._dry_at = max(now, self._dry_at) + seconds
+        self._far.fill(seconds, now)
 
     def drop_filling(self, now: float) -> None:
         """Take note that what was sent in place of silence was cleared."""
-        self._dry_at = min(self._dry_at, now)
+        self._far.dry_at = min(self._far.dry_at, now)
 
     # Hearing
 
     def mark_returned(self, name: str, now: float) -> None:
         """Take note of a mark that came back; one of an older generation is ignored."""
-        if not any(mark.name == name for mark in self._marks):
+        mark = self._far.returned(name, now)
+        if mark is None:
             return
-        # They come back in order, so those before it were lost.
-        while (mark := self._marks.popleft()).name != name:
-            pass
-        if now < mark.at - EARLY:
-            return
-        self._floor = max(self._floor, mark.position)
-        delay = max(0.0, now - mark.at) / 2
-        self._delay = delay if self._delay is None else min(self._delay, delay)
         for segment in self._segments[: mark.segment.index + 1]:
             segment.returned = True
             segment.forget_audio()
-
-    def _played(self, now: float) -> float:
-        """Tell how many packets of the reply were played, as the clock says and the marks allow."""
-        played = self._floor
-        at_the_ear = now - (self._delay or 0.0)
-        for run in reversed(self._runs):
-            if at_the_ear >= run.start:
-                played = run.first + min((at_the_ear - run.start) / PACKET, run.count)
-                break
-        for mark in self._marks:
-            # A mark that is long overdue was lost, and bounds nothing.
-            if now < mark.at + self._grace:
-                played = min(played, mark.position)
-                break
-        return max(played, self._floor)
 
     def position(self, now: float) -> float:
         """Get the seconds of the reply that the caller has heard."""
         if self._over or self._paused:
             return self._heard.seconds
-        return self._played(now) * PACKET
+        return self._far.played(now) * PACKET
 
     def heard(self, now: float) -> Heard:
         """Get what the caller has heard of the reply so far."""
         if self._over or self._paused:
             return self._heard
-        played = self._played(now)
+        played = self._far.played(now)
         texts = []
         for segment in self._segments:
             if played <= segment.first:
@@ -362,13 +293,12 @@ class Playout:
 
         That is what may come back as echo.
         """
-        if not self._runs:
+        if not self._far.runs:
             return None
         # Marks are no bound here: one that is late would hide the sentence behind it, whose echo
         # comes all the same.
-        run = next((run for run in reversed(self._runs) if now + AHEAD >= run.start), self._runs[0])
-        last = run.first + min(int((now + AHEAD - run.start) / PACKET), run.count)
-        first = int(self._played(now)) - round(ECHO / PACKET)
+        last = self._far.latest(now, AHEAD)
+        first = int(self._far.played(now)) - round(ECHO / PACKET)
         loudest: float | None = None
         for segment in reversed(self._segments):
             # One whose audio has not come yet ends where it begins: nowhere.
@@ -383,7 +313,7 @@ class Playout:
     def begun(self, now: float) -> list[str]:
         """Take the sentences that the caller has begun to hear since the last time, in order."""
         texts = []
-        played = self._floor if self._over or self._paused else self._played(now)
+        played = self._far.floor if self._over or self._paused else self._far.played(now)
         while self._told < len(self._segments):
             segment = self._segments[self._told]
             if not segment.count or played <= segment.first:
@@ -398,9 +328,9 @@ class Playout:
         """Stop sending; the caller of this sends ``clear``. Audio may still be added."""
         if not (self._over or self._paused):
             self._heard = self.heard(now)
-            played = self._played(now)
+            played = self._far.played(now)
             self._generation += 1
-            self._dry_at = now
+            self._far.dry_at = now
             self._restart(self._again_from(played), played)
             self._paused = True
         return self._heard
@@ -409,7 +339,7 @@ class Playout:
         """Go on after :meth:`pause`, from the start of the word that the caller had heard up to."""
         if self._paused and not self._over:
             self._paused = False
-            self._dry_at = max(now, self._dry_at)
+            self._far.dry_at = max(now, self._far.dry_at)
 
     def interrupt(self, now: float) -> Heard:
         """End the reply; the caller of this sends ``clear``. Also ends one that is paused."""
@@ -436,7 +366,7 @@ class Playout:
         if self._over:
             return True
         by = self.finish_by(now)
-        return by is not None and (self._floor >= self._count or now >= by)
+        return by is not None and (self._far.floor >= self._count or now >= by)
 
     def finish_by(self, now: float) -> float | None:
         """Get when :meth:`finished` turns true at the latest; ``None`` if that is not known yet."""
@@ -444,7 +374,7 @@ class Playout:
             return now
         if not self._ended or self._paused or self.next_due(now) is not None:
             return None
-        return self._marks[-1].at + self._grace if self._marks else self._dry_at
+        return self._far.marks[-1].at + self._far.grace if self._far.marks else self._far.dry_at
 
 
 __all__ = ["PACKET", "Chunk", "Heard", "Mark", "Playout", "Segment"]

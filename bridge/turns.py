@@ -23,7 +23,6 @@ The decisions, in the order in which they come:
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,25 +43,15 @@ from bridge.decisions import (
     TurnSettings,
 )
 from bridge.echoguard import EchoGuard
+from bridge.echowords import EchoWords
 from bridge.endpointing import Utterance
-from bridge.phrases import is_backchannel, is_echo, language_of, words
+from bridge.keyturn import KeyTurn
+from bridge.phrases import is_backchannel, language_of, words
 from bridge.voicetrack import VoiceTrack
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
     from telnyx_media.transcripts import Transcript
-
-# Sentences of the agent whose echo may still be recognised.
-ECHO_SENTENCES = 4
-
-# Seconds after the agent's end in which its echo may still be recognised.
-ECHO_LASTS = 2.0
-
-# Seconds of silence after which a reply is begun early, where that is wanted.
-EXPECT = 0.2
-
-# Confidence from which a text is believed though all of its sound was as faint as the agent's echo.
-BELIEVED = 0.8
 
 # Words of an interim that are enough to decide; a backchannel hardly has as many.
 FIRM = 3
@@ -85,20 +74,13 @@ class TurnTaking:
         self._utterance = Utterance(self._settings, self._voice)
         self._watch = BargeInWatch(self._settings, self._voice)
         self._echo = EchoGuard(self._settings.echo_margin)
+        self._echo_words = EchoWords()
+        self._keys = KeyTurn(self._settings)
         self.speak_language(self._settings.language)
         self._decisions: list[Decision] = []
         self._pause_due: float | None = None
         self._expected: Turn | None = None
-        # Digits, and when the first and the last were pressed.
         self._min_words = self._settings.min_words
-        self._digits = ""
-        self._digits_from = 0.0
-        self._digits_at = 0.0
-        # What the agent says, and until when its echo may come.
-        self._sentences: deque[list[str]] = deque(maxlen=ECHO_SENTENCES)
-        self._echo_until = float("-inf")
-        # Whether all sound of the utterance was faint beside the agent's.
-        self._faint = True
         self._backchannel: Turn | None = None
         self._backchannel_at = 0.0
         self._quiet_from: float | None = None
@@ -111,20 +93,7 @@ class TurnTaking:
             settings: the environment.
             detector: whether a detector judges the pauses.
         """
-        return cls(
-            TurnSettings(
-                language=settings.language,
-                endpoint=settings.endpoint_ms / 1000,
-                endpointing=settings.endpointing,
-                expect=EXPECT if settings.eager_turns else None,
-                detector=detector,
-                barge_in=settings.barge_in,
-                min_speech=settings.min_speech_ms / 1000,
-                min_words=settings.min_words,
-                backchannels=settings.backchannels,
-                echo_margin=settings.echo_margin_db,
-            )
-        )
+        return cls(TurnSettings.from_settings(settings, detector=detector))
 
     # What the line says
 
@@ -167,7 +136,7 @@ class TurnTaking:
         elif echo:
             probability = 0.0
         else:
-            self._faint = False
+            self._echo_words.faint = False
         was = voice.speaking
         if voice.feed(probability, now, seconds):
             self._began_to_speak()
@@ -180,7 +149,8 @@ class TurnTaking:
     def transcript(self, transcript: Transcript, now: float) -> None:
         """Take in what the recogniser says, interim or final."""
         text = transcript.text.strip()
-        if not words(text) or self._is_echo(text, now) or self._is_mumbled(transcript, now):
+        returns = self._echo.returns
+        if not words(text) or self._echo_words.is_echo(transcript, now, returns=returns):
             text = ""
         changed = self._utterance.words(
             text,
@@ -204,10 +174,7 @@ class TurnTaking:
 
     def digit(self, digit: str, now: float) -> None:
         """Take in a key that the caller pressed; it interrupts the agent if it may be."""
-        if not self._digits:
-            self._digits_from = now
-        self._digits += digit
-        self._digits_at = now
+        self._keys.press(digit, now)
         if self._watch.armed:
             self._raise_alarm(now, now)
         if self._watch.alarm_at is not None:
@@ -233,15 +200,14 @@ class TurnTaking:
         """
         self._watch.agent_started(interruptible=interruptible, min_speech=min_speech)
         self._min_words = self._settings.min_words if min_words is None else min_words
-        self._sentences.clear()
-        self._echo_until = float("inf")
+        self._echo_words.begin()
         self._backchannel = None
         if not self._utterance.open:
-            self._faint = True
+            self._echo_words.faint = True
 
     def agent_says(self, text: str) -> None:
         """Take note of a sentence that the agent speaks, by which its echo is known."""
-        self._sentences.append(words(text))
+        self._echo_words.says(text)
 
     def agent_stopped(self, now: float) -> None:
         """Take note that the agent has spoken to its end, or was stopped otherwise.
@@ -258,7 +224,7 @@ class TurnTaking:
             self._decisions.append(TurnEnded(answer))
 
     def _lost_the_floor(self, now: float) -> None:
-        self._echo_until = now + ECHO_LASTS
+        self._echo_words.end(now)
         self._quiet_from = now
 
     # What follows
@@ -281,13 +247,13 @@ class TurnTaking:
         """When to poll next if nothing happens before; ``None`` if there is nothing to wait for."""
         if self._decisions:
             return float("-inf")
-        if not (self._utterance.open or self._digits or self._voice.speaking):
+        if not (self._utterance.open or self._keys.digits or self._voice.speaking):
             return None if self._watch.alarm_at is None else self._alarm_ends_at()
         dues = [
             self._voice.pauses_at,
             self._pause_due,
             self._alarm_ends_at(),
-            self._digits_at + self._settings.digit_wait if self._digits else None,
+            self._keys.due,
             *self._utterance_dues(),
         ]
         return min((due for due in dues if due is not None), default=None)
@@ -309,12 +275,12 @@ class TurnTaking:
     @property
     def pending(self) -> tuple[str, str]:
         """Get what the caller has said, and the keys pressed, of a turn that is not over."""
-        return self._utterance.text, self._digits
+        return self._utterance.text, self._keys.digits
 
     @property
     def engaged(self) -> bool:
         """Whether the agent speaks, or the caller's turn has words or digits."""
-        return bool(self._watch.agent_speaking or self._utterance.text or self._digits)
+        return bool(self._watch.agent_speaking or self._utterance.text or self._keys.digits)
 
     def speak_language(self, language: str) -> None:
         """Take the caller to speak this language from now on, by its tag."""
@@ -409,27 +375,11 @@ class TurnTaking:
             else:
                 self._dismiss(now)
 
-    def _is_echo(self, text: str, now: float) -> bool:
-        if now > self._echo_until or not self._sentences:
-            return False
-        said = [word for sentence in self._sentences for word in sentence]
-        return is_echo(text, said, faint=self._faint)
-
-    def _is_mumbled(self, transcript: Transcript, now: float) -> bool:
-        """Tell whether a text was made of the agent's echo, with so much noise that it differs."""
-        if now > self._echo_until or not (self._faint and self._echo.returns):
-            return False
-        return not transcript.is_final or 0 < transcript.confidence < BELIEVED
-
     # Turns
 
     def _poll_digits(self, now: float) -> None:
-        if not self._digits:
-            return
-        ended = self._digits.endswith(self._settings.digit_end) and self._settings.digit_end
-        if ended or self._digits_at + self._settings.digit_wait <= now:
-            turn = Turn(digits=self._digits, started_at=self._digits_from, ended_at=self._digits_at)
-            self._digits = ""
+        turn = self._keys.take(now)
+        if turn is not None:
             self._quiet_from = now
             self._decisions.append(TurnEnded(turn))
 
@@ -489,7 +439,7 @@ class TurnTaking:
         self._decisions.append(TurnEnded(turn, chosen))
 
     def _take(self, now: float) -> Turn:
-        self._faint = True
+        self._echo_words.faint = True
         return self._utterance.take(now)
 
     def _revoke(self) -> None:
