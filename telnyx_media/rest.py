@@ -3,18 +3,14 @@
 For what has no hurry, and for when a WebSocket cannot be had (Telnyx: transcribe-speech-to-text
 and rest-api pages).
 
-Blocks; every wait has an end.  One object may be used by several threads.
-
-Rules of this module:
-
-1. What may pass when tried again is tried again: connection errors, 408, 429 (after the time the
-   service asks for) and 5xx; never a refusal.
-2. No error holds the API key, or a cause that does: what ``requests`` raises carries the request.
+Blocks; every wait has an end.  One object may be used by several threads.  What may pass when tried
+again is, and no error holds the API key: see :mod:`telnyx_media.sync.restclient`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import base64
+import binascii
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -22,24 +18,10 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
-import requests
-import requests.adapters
-import requests.auth
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import TimeoutError as TimeoutError_
-from urllib3.util import Retry
 
-from telnyx_media.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ConnectionLost,
-    DeadlineExceeded,
-    ProtocolError,
-    ServiceError,
-)
-from telnyx_media.sync.connection import RETRYABLE_STATUS, check_key
+from telnyx_media.errors import ConfigurationError, ProtocolError
+from telnyx_media.sync.restclient import RestClient, content_of, pieces_of
 from telnyx_media.synthesis import DEFAULT_VOICE
-from telnyx_media.transcripts import ServerError, read_error
 
 API_URL = "https://api.telnyx.com/v2"
 """Telnyx's REST address."""
@@ -53,19 +35,26 @@ LARGEST_FILE = 100_000_000
 # Seconds to connect, and without a byte of the answer: a transcription answers when it is done.
 TIMEOUT = (10.0, 300.0)
 
+SPEECH_PATH = "/text-to-speech/speech"
+
 # Synthesis is cut by the service after 30 s without a chunk.
 SPEECH_TIMEOUT = (10.0, 40.0)
 
-# The longest wait before a request is tried again, in seconds.
-LONGEST_PAUSE = 10.0
-
-CHUNK = 4096
-
-_NO_ADDRESS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-)
+# What a provider calls the format of its audio, and its rate; Telnyx's own names where it is not
+# named (Telnyx: generate-speech reference).
+FORMAT_FIELDS = {
+    "aws": "output_format",
+    "azure": "output_format",
+    "xai": "output_format",
+    "resemble": "format",
+    "soniox": "audio_format",
+}
+RATE_FIELDS = {
+    "aws": "sample_rate",
+    "resemble": "sample_rate",
+    "soniox": "sample_rate",
+    "xai": "sample_rate",
+}
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -96,25 +85,6 @@ class FileTranscript(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...] = ()
 
 
-class _Retry(Retry):
-    """Waits as long as the service asks for, within reason."""
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_PAUSE)
-
-
-class _Bearer(requests.auth.AuthBase):
-    """Sets the header itself, so that a ``.netrc`` cannot replace it."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
-
 class SpeechRest:
     """Telnyx's speech services over HTTP."""
 
@@ -139,31 +109,15 @@ class SpeechRest:
         Raises:
             ConfigurationError: there is no key.
         """
-        self._key = check_key(api_key)
-        self._base_url = base_url.rstrip("/")
+        self._http = RestClient(api_key, base_url, retries, backoff)
         self._timeout = timeout
-        retry = _Retry(
-            total=retries,
-            status_forcelist=[408, 425, 429, 500, 502, 503, 504],
-            # All of these requests may be repeated: they change nothing.
-            allowed_methods=None,
-            backoff_factor=backoff,
-            backoff_max=LONGEST_PAUSE,
-            respect_retry_after_header=True,
-            redirect=0,
-            raise_on_status=False,
-        )
-        self._session = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(max_retries=retry)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
 
     def __repr__(self) -> str:
-        return f"<SpeechRest {self._base_url}>"
+        return f"<SpeechRest {self._http.base_url}>"
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
-        self._session.close()
+        self._http.close()
 
     def __enter__(self) -> SpeechRest:
         return self
@@ -221,10 +175,14 @@ class SpeechRest:
             files["file"] = (name, data)
         # Without a file the fields still have to be multipart.
         parts: Any = files or {name: (None, value) for name, value in fields.items()}
-        with self._request(
-            "POST", "/ai/audio/transcriptions", data=fields if files else None, files=parts
+        with self._http.request(
+            "POST",
+            "/ai/audio/transcriptions",
+            timeout=self._timeout or TIMEOUT,
+            data=fields if files else None,
+            files=parts,
         ) as response:
-            return _read_transcript(self._content(response))
+            return _read_transcript(content_of(response))
 
     # -- text to speech --------------------------------------------------------------------------
 
@@ -234,6 +192,7 @@ class SpeechRest:
         *,
         voice: str = DEFAULT_VOICE,
         output_format: str | None = None,
+        sample_rate: int | None = None,
         language: str | None = None,
         voice_settings: Mapping[str, object] | None = None,
         text_type: str | None = None,
@@ -247,118 +206,148 @@ class SpeechRest:
             text: to speak.
             voice: ``Provider.Model.VoiceId``.
             output_format: ``"mp3"``, ``"wav"``, ``"linear16"`` … as the provider knows it.
+            sample_rate: in Hz, for formats and providers that have a choice.
             language: for voices that speak several.
-            voice_settings: speed, pitch and the like; ``output_format`` goes in there too.
+            voice_settings: speed, pitch and the like, by the provider's names; the two above go in
+                there too, unless it has them.
             text_type: ``"text"`` or ``"ssml"``.
             disable_cache: whether Telnyx must synthesise afresh.
 
         Raises:
             ServiceError: the service refused.
             ConnectionLost: it could not be reached, or the audio broke off.
+            ProtocolError: it answered without any audio.
         """
-        body: dict[str, object] = {"text": text, "voice": voice, "output_type": "binary_output"}
-        settings = dict(voice_settings or {})
-        if output_format:
-            settings.setdefault("response_format", output_format)
-        for name, value in (
-            ("voice_settings", settings or None),
-            ("language", language),
-            ("text_type", text_type),
-            ("disable_cache", disable_cache),
-        ):
-            if value is not None:
-                body[name] = value
-        return self._stream("POST", "/text-to-speech/speech", json=body)
+        body = _speech_body(
+            "binary_output",
+            text=text,
+            voice=voice,
+            voice_settings=_settings(voice, output_format, sample_rate, voice_settings),
+            language=language,
+            text_type=text_type,
+            disable_cache=disable_cache,
+        )
+        return self._stream("POST", SPEECH_PATH, json=body)
+
+    def speak_whole(self, text: str, **options: Any) -> bytes:
+        """Synthesise ``text`` and get the audio when all of it is there (``base64_output``).
+
+        Args:
+            text: to speak.
+            **options: those of :meth:`speak`.
+
+        Raises:
+            TelnyxMediaError: as for :meth:`speak`.
+        """
+        answer = self._ask("base64_output", text, options)
+        audio = _audio_in(answer)
+        if not audio:
+            raise ProtocolError("the service answered without any audio")
+        return audio
+
+    def start_speech(self, text: str, **options: Any) -> str:
+        """Have ``text`` synthesised in the background; returns at once (``audio_id``).
+
+        Args:
+            text: to speak.
+            **options: those of :meth:`speak`.
+
+        Returns:
+            What :meth:`fetch_speech` takes.
+
+        Raises:
+            TelnyxMediaError: as for :meth:`speak`.
+        """
+        audio_id = _audio_id_in(self._ask("audio_id", text, options))
+        if not audio_id:
+            raise ProtocolError("the service answered without the id of any audio")
+        return audio_id
 
     def fetch_speech(self, audio_id: str) -> Iterator[bytes]:
-        """Iterate over audio that was synthesised with ``output_type`` ``audio_id``."""
-        return self._stream("GET", f"/text-to-speech/speech/{quote(audio_id, safe='')}")
+        """Iterate over audio that :meth:`start_speech` began, as it is made."""
+        return self._stream("GET", f"{SPEECH_PATH}/{quote(audio_id, safe='')}")
 
     # -- helpers ---------------------------------------------------------------------------------
 
-    def _stream(self, method: str, path: str, **arguments: Any) -> Iterator[bytes]:
-        count = 0
-        problem: Exception | None = None
-        with self._request(method, path, **arguments) as response:
-            try:
-                for chunk in response.iter_content(CHUNK):
-                    count += len(chunk)
-                    yield chunk
-            except requests.RequestException as error:
-                problem = ConnectionLost(
-                    f"the audio broke off after {count} bytes ({type(error).__name__})"
-                )
-        if problem is None and not count:
-            problem = ProtocolError("the service answered without any audio")
-        if problem is not None:
-            raise problem
-
-    def _content(self, response: requests.Response) -> bytes:
-        problem = ""
-        content = b""
-        try:
-            content = response.content
-        except requests.RequestException as error:
-            problem = type(error).__name__
-        if problem:
-            raise ConnectionLost(f"the answer broke off ({problem})")
-        return content
-
-    def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        speech = path.startswith("/text-to-speech")
-        timeout = self._timeout or (SPEECH_TIMEOUT if speech else TIMEOUT)
-        problem: Exception
-        try:
-            response = self._session.request(
-                method,
-                self._base_url + path,
-                auth=_Bearer(self._key),
-                timeout=timeout,
-                stream=True,
-                allow_redirects=False,
-                **arguments,
-            )
-        except requests.Timeout:
-            problem = DeadlineExceeded(f"{self._base_url}{path} took too long")
-        except _NO_ADDRESS:
-            problem = ConfigurationError("base_url: an absolute https:// address is needed")
-        except requests.RequestException as error:
-            # A timeout of the last of several attempts comes wrapped.
-            cause = getattr(error.args[0], "reason", None) if error.args else None
-            where = f"{self._base_url}{path}"
-            if isinstance(cause, TimeoutError_):
-                problem = DeadlineExceeded(f"{where} took too long")
-            else:
-                problem = ConnectionLost(f"{where} cannot be reached ({type(error).__name__})")
-        else:
-            if response.status_code == requests.codes.ok:
-                return response
-            problem = self._refusal(response)
-        # Raised here, so that nothing of requests' is its context.
-        raise problem
-
-    def _refusal(self, response: requests.Response) -> ServiceError:
-        code = response.status_code
-        said = ServerError()
-        with contextlib.suppress(requests.RequestException, msgspec.DecodeError, UnicodeError):
-            value: object = msgspec.json.decode(response.content)
-            if isinstance(value, dict):
-                errors = value.get("errors") or value.get("error") or {}
-                said = read_error(errors[0] if isinstance(errors, list) else errors)
-        response.close()
-        kind = AuthenticationError if code in (401, 403) else ServiceError
-
-        def scrub(text: str) -> str:
-            return text.replace(self._key, "…")
-
-        return kind(
-            scrub(said.title) or "the service refused the request",
-            code=scrub(said.code),
-            detail=scrub(said.detail),
-            http_status=code,
-            request_id=scrub(response.headers.get("x-request-id", "")),
-            retryable=code in RETRYABLE_STATUS or code >= 500,
+    def _ask(self, output_type: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
+        voice = options.pop("voice", DEFAULT_VOICE)
+        settings = _settings(
+            voice,
+            options.pop("output_format", None),
+            options.pop("sample_rate", None),
+            options.pop("voice_settings", None),
         )
+        body = _speech_body(output_type, text=text, voice=voice, voice_settings=settings, **options)
+        timeout = self._timeout or SPEECH_TIMEOUT
+        with self._http.request("POST", SPEECH_PATH, timeout=timeout, json=body) as response:
+            return _json_in(content_of(response))
+
+    def _stream(self, method: str, path: str, **arguments: Any) -> Iterator[bytes]:
+        timeout = self._timeout or SPEECH_TIMEOUT
+        with self._http.request(method, path, timeout=timeout, **arguments) as response:
+            if "json" in response.headers.get("content-type", ""):
+                # Not what was asked for; what is in it is the same audio.
+                audio = _audio_in(_json_in(content_of(response)))
+                pieces = iter([audio] if audio else [])
+            else:
+                pieces = pieces_of(response)
+            count = 0
+            for piece in pieces:
+                count += len(piece)
+                yield piece
+        if not count:
+            raise ProtocolError("the service answered without any audio")
+
+
+def _settings(
+    voice: str,
+    output_format: str | None,
+    sample_rate: int | None,
+    given: Mapping[str, object] | None,
+) -> dict[str, object] | None:
+    provider = voice.partition(".")[0].lower()
+    settings = dict(given or {})
+    if output_format is not None:
+        settings.setdefault(FORMAT_FIELDS.get(provider, "response_format"), output_format)
+    if sample_rate is not None:
+        field = RATE_FIELDS.get(provider, "sampling_rate")
+        # AWS and Resemble take it as text.
+        rate = str(sample_rate) if provider in ("aws", "resemble") else sample_rate
+        settings.setdefault(field, rate)
+    return settings or None
+
+
+def _speech_body(output_type: str, **fields: object) -> dict[str, object]:
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {**given, "output_type": output_type}
+
+
+def _json_in(content: bytes) -> dict[str, Any]:
+    try:
+        value: object = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeError):
+        value = None
+    if not isinstance(value, dict):
+        raise ProtocolError("the service answered with something that is no JSON object")
+    inner = value.get("data")
+    return inner if isinstance(inner, dict) else value
+
+
+def _audio_in(answer: Mapping[str, object]) -> bytes:
+    audio = answer.get("base64_audio")
+    try:
+        return base64.b64decode(audio, validate=True) if isinstance(audio, str) else b""
+    except binascii.Error:
+        raise ProtocolError("the service's audio is no base64") from None
+
+
+def _audio_id_in(answer: Mapping[str, object]) -> str:
+    # One of Telnyx's pages has the id, another the address that ends in it.
+    for name in ("audio_id", "audio_url", "id"):
+        value = answer.get(name)
+        if isinstance(value, str) and value:
+            return value.rstrip("/").rpartition("/")[2].partition("?")[0]
+    return ""
 
 
 def _read(audio: str | os.PathLike[str] | bytes | BinaryIO, filename: str) -> tuple[str, bytes]:

@@ -121,7 +121,8 @@ class ScriptedHttp:
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
         handler.send_response(answer.status)
-        handler.send_header("Content-Type", "application/json")
+        binary = isinstance(answer.body, bytes)
+        handler.send_header("Content-Type", "audio/mpeg" if binary else "application/json")
         handler.send_header("Content-Length", str(len(content)))
         for name, value in answer.headers.items():
             handler.send_header(name, value)

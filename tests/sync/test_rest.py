@@ -149,7 +149,7 @@ def test_speech_streams() -> None:
     with ScriptedHttp(Answer(body=audio)) as server, client(server) as rest:
         pieces = list(
             rest.speak(
-                "Hello.", voice="AWS.Polly.Joanna", output_format="wav", language="en",
+                "Hello.", voice="Telnyx.NaturalHD.astra", output_format="wav", language="en",
                 voice_settings={"speed": 1.1}, text_type="text", disable_cache=True,
             )
         )  # fmt: skip
@@ -160,13 +160,77 @@ def test_speech_streams() -> None:
     assert (request.method, request.path) == ("POST", "/v2/text-to-speech/speech")
     assert request.body == {
         "text": "Hello.",
-        "voice": "AWS.Polly.Joanna",
+        "voice": "Telnyx.NaturalHD.astra",
         "output_type": "binary_output",
         "voice_settings": {"speed": 1.1, "response_format": "wav"},
         "language": "en",
         "text_type": "text",
         "disable_cache": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("voice", "settings"),
+    [
+        ("Telnyx.Bayan.Ahmed", {"response_format": "pcm", "sampling_rate": 8000}),
+        ("Minimax.speech-02-hd.Wise_Woman", {"response_format": "pcm", "sampling_rate": 8000}),
+        ("AWS.Polly.Joanna-Neural", {"output_format": "pcm", "sample_rate": "8000"}),
+        ("xAI.eve", {"output_format": "pcm", "sample_rate": 8000}),
+        ("Resemble.Turbo.1", {"format": "pcm", "sample_rate": "8000"}),
+        ("Soniox.tts-rt-v2.Emma", {"audio_format": "pcm", "sample_rate": 8000}),
+    ],
+)
+def test_format_and_rate_go_where_the_provider_looks_for_them(
+    voice: str, settings: dict[str, object]
+) -> None:
+    """Each provider has names of its own."""
+    with ScriptedHttp(Answer(body=b"audio")) as server, client(server) as rest:
+        list(rest.speak("Hello.", voice=voice, output_format="pcm", sample_rate=8000))
+        (request,) = server.requests
+
+    assert request.body["voice_settings"] == settings
+
+
+def test_speech_in_one_piece() -> None:
+    """The audio of a base64 answer is decoded; what is none is an error."""
+    whole = Answer(body={"base64_audio": "YXVkaW8="})
+    with ScriptedHttp(whole, Answer(body={"base64_audio": "?"}), Answer(body={})) as server:
+        with client(server) as rest:
+            assert rest.speak_whole("Hello.", output_format="wav") == b"audio"
+            for _ in range(2):
+                with pytest.raises(ProtocolError):
+                    rest.speak_whole("Hello.")
+        first = server.requests[0]
+
+    assert first.body["output_type"] == "base64_output"
+    assert first.body["voice_settings"] == {"response_format": "wav"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"audio_id": "a-1"},
+        {"audio_url": "https://api.telnyx.com/v2/text-to-speech/speech/a-1"},
+        {"data": {"id": "a-1"}},
+    ],
+)
+def test_speech_in_the_background(answer: dict[str, object]) -> None:
+    """The id comes by either name, and gets the audio later."""
+    with ScriptedHttp(Answer(body=answer), Answer(body=b"audio")) as server:
+        with client(server) as rest:
+            audio_id = rest.start_speech("Hello.")
+            assert b"".join(rest.fetch_speech(audio_id)) == b"audio"
+        started, fetched = server.requests
+
+    assert started.body["output_type"] == "audio_id"
+    assert (fetched.method, fetched.path) == ("GET", "/v2/text-to-speech/speech/a-1")
+
+
+def test_audio_that_comes_as_json_is_audio_all_the_same() -> None:
+    """A voice that ignores what output was asked for is heard."""
+    answer = Answer(body={"base64_audio": "YXVkaW8="})
+    with ScriptedHttp(answer) as server, client(server) as rest:
+        assert b"".join(rest.speak("Hello.")) == b"audio"
 
 
 def test_speech_by_id() -> None:
