@@ -4,14 +4,11 @@ from bridge import Call
 from bridge.errors import DialFailed
 
 
-def brief(colleague: Call) -> bool:
-    """Talk with the colleague alone."""
-    return "yes" in colleague.ask("A caller with a broken oven. Will you take them?").text
-
-
 def answer(call: Call) -> None:
     """Connect the two, or come back."""
+    question = "A caller with a broken oven. Will you take them?"
     try:
-        call.consult("+12025550143", brief) or call.say("They are busy. May I help?")
+        taken = call.consult("+12025550143", lambda them: "yes" in them.ask(question).text)
+        taken or call.say("They are busy. May I help?")
     except DialFailed:
         call.say("Nobody is there. May I help?")
