@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from telnyx_media.engines import CONTAINERS, ENGINES, Engine, find_engine
 from telnyx_media.errors import AuthenticationError, ConfigurationError, ServiceError
 from telnyx_media.urls import with_query
 
@@ -33,86 +34,7 @@ FINALIZE = '{"type":"Finalize"}'
 KEEP_ALIVE = '{"type":"KeepAlive"}'
 CLOSE_STREAM = '{"type":"CloseStream"}'
 
-CONTAINERS = frozenset({"mp3", "wav", "webm", "webm_opus", "ogg", "ogg_opus", "flac"})
-"""Formats with a header of their own, for which ``sample_rate`` is not needed."""
-
-RAW_FORMATS = frozenset(
-    {"linear16", "linear32", "mulaw", "alaw", "opus", "amr_nb", "amr_wb", "g729", "speex"}
-)
-FORMATS = CONTAINERS | RAW_FORMATS
-
 REDACTIONS = frozenset({"pci", "ssn", "numbers"})
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What one transcription engine understands (Telnyx: parameter and message pages).
-
-    Attributes:
-        name: in the exact case that goes over the wire.
-        formats: the input formats it takes.
-        interims: whether ``interim_results`` may be sent to it.
-        endpointing: whether it takes ``endpointing``.
-        signals_endpoints: whether ``speech_final`` or ``utterance_end`` mark the end of an
-            utterance; of other engines each final is one.
-        controls: whether it understands ``Finalize`` and ``KeepAlive``.
-    """
-
-    name: str
-    formats: frozenset[str] = field(default_factory=lambda: FORMATS - {"mulaw", "alaw"})
-    interims: bool = False
-    endpointing: bool = False
-    signals_endpoints: bool = False
-    controls: bool = False
-
-
-_BASIC = frozenset({"mp3", "wav", "linear16", "linear32"})
-
-ENGINES: Mapping[str, Engine] = {
-    engine.name.lower(): engine
-    for engine in (
-        Engine(
-            "Deepgram",
-            FORMATS,
-            interims=True,
-            endpointing=True,
-            signals_endpoints=True,
-            controls=True,
-        ),
-        Engine("Telnyx", _BASIC),
-        Engine("Google", FORMATS - {"alaw"}, endpointing=True),
-        Engine("Azure"),
-        Engine("xAI", endpointing=True),
-        Engine("AssemblyAI"),
-        Engine("Speechmatics", interims=True, endpointing=True),
-        Engine("Soniox", interims=True, endpointing=True),
-        Engine("Parakeet"),
-        Engine("Humain"),
-        Engine("Reson8"),
-        Engine("Cohere"),
-    )
-}
-"""The engines by lower-case name (Telnyx: transcription_engine parameter, error 40007)."""
-
-
-def find_engine(name: str, *, strict: bool = True) -> Engine:
-    """Find an engine whatever case its name was typed in.
-
-    Args:
-        name: the name; an unknown one passes through unchanged unless ``strict``.
-        strict: whether an unknown name is an error.
-
-    Raises:
-        ConfigurationError: the name is unknown and ``strict`` is set.
-    """
-    engine = ENGINES.get(name.strip().lower())
-    if engine is not None:
-        return engine
-    if strict or not name.strip():
-        allowed = ", ".join(e.name for e in ENGINES.values())
-        raise ConfigurationError(f"transcription_engine: {name!r} is not one of {allowed}")
-    # Nothing is known of it: only what every engine takes is sent to it.
-    return Engine(name.strip())
 
 
 @dataclass(frozen=True)
@@ -176,6 +98,15 @@ class SttOptions:
     def is_flux(self) -> bool:
         """Whether the model is one of Deepgram's flux models."""
         return "flux" in (self.model or "").lower()
+
+    @property
+    def grace(self) -> float:
+        """Seconds of silence that the engine waits for before it gives a final, at most."""
+        if self.is_flux:
+            return (self.eot_timeout_ms or 5000) / 1000
+        if self.endpointing is not None and not isinstance(self.endpointing, bool):
+            return self.endpointing / 1000
+        return 0.5
 
     def for_engine(self, engine: str, model: str | None = None) -> SttOptions:
         """Get the same wishes for another engine, without those it cannot fulfil.

@@ -21,7 +21,8 @@ from livekit.agents.types import (
 )
 from livekit.agents.utils import AudioBuffer, is_given
 
-from telnyx_media.sync.connection import DEAD_AFTER, PING_INTERVAL, check_key
+from telnyx_media.sync.access import check_key
+from telnyx_media.sync.connection import DEAD_AFTER, PING_INTERVAL
 from telnyx_media.transcripts import TRANSCRIPTION_URL, SttOptions
 
 from .recognition import recognize

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from livekit.agents import APIConnectOptions
 from livekit.agents.stt import STTCapabilities
 
+from telnyx_media.engines import ENGINES, Engine, find_engine
 from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.stt import SpeechToText
-from telnyx_media.transcripts import ENGINES, Engine, SttOptions, find_engine
+from telnyx_media.transcripts import SttOptions
 
 # The whole connect ends this much sooner than the framework's limit for an attempt: one that took
 # longer counts as having been connected, and would be tried again for ever.

@@ -25,11 +25,12 @@ from livekit.agents import APIConnectOptions, APIError, APITimeoutError, stt
 from livekit.agents.stt import RecognitionUsage, SpeechEvent, SpeechEventType
 from livekit.agents.utils import aio, shortuuid
 
+from telnyx_media.engines import find_engine
 from telnyx_media.errors import SessionEnded, TelnyxMediaError
 from telnyx_media.sync.connection import Connection
 from telnyx_media.sync.stt import SttSession
 from telnyx_media.sync.threads import BoundedQueue, QueueClosed, ThreadGroup
-from telnyx_media.transcripts import Transcript, find_engine
+from telnyx_media.transcripts import Transcript
 
 from .crossing import Crossing
 from .errors import to_api_error

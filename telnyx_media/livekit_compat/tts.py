@@ -21,7 +21,8 @@ from livekit.agents.types import (
 )
 from livekit.agents.utils import is_given
 
-from telnyx_media.sync.connection import DEAD_AFTER, PING_INTERVAL, check_key
+from telnyx_media.sync.access import check_key
+from telnyx_media.sync.connection import DEAD_AFTER, PING_INTERVAL
 from telnyx_media.synthesis import DEFAULT_VOICE, SPEECH_URL, TtsOptions
 
 from .speech import Speech

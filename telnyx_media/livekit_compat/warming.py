@@ -8,7 +8,7 @@ import ssl
 from telnyx_media.errors import ConfigurationError
 from telnyx_media.mp3 import Mp3Decoder
 from telnyx_media.sentences import SentenceSplitter
-from telnyx_media.sync.connection import default_context
+from telnyx_media.sync.access import default_context
 from telnyx_media.sync.threads import ThreadGroup
 
 # Any rate does.

@@ -20,20 +20,15 @@ Rules of this module:
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
 import ssl
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 import websocket
-from websocket._abnf import frame_buffer
 from websocket._url import get_proxy_info, parse_url
-from websockets.frames import Frame, Opcode
 
 from telnyx_media.errors import (
     AuthenticationError,
@@ -43,8 +38,11 @@ from telnyx_media.errors import (
     ServiceError,
     SessionEnded,
 )
+from telnyx_media.sync.access import default_context
+from telnyx_media.sync.dialer import Address, Dialer
+from telnyx_media.sync.framing import FramedSocket, encode
 from telnyx_media.sync.threads import Deadline, QueueClosed, ThreadGroup
-from telnyx_media.sync.transport import Address, Dialer, Transport
+from telnyx_media.sync.transport import Transport
 from telnyx_media.transcripts import ServerError, read_error
 from telnyx_media.urls import without_query
 
@@ -60,9 +58,6 @@ DEAD_AFTER = 20.0
 # A peer that takes nothing for this long is gone too.
 SEND_TIMEOUT = 10.0
 
-# More than the audio of any sentence, in bytes.
-LARGEST_MESSAGE = 64 * 1024 * 1024
-
 # Close codes with which the service refuses (Telnyx's own tests treat them so); the others may
 # pass when tried again.
 REFUSALS = {1008: ServiceError, 4001: AuthenticationError, 4003: AuthenticationError}
@@ -71,24 +66,6 @@ REFUSALS = {1008: ServiceError, 4001: AuthenticationError, 4003: AuthenticationE
 RETRYABLE_STATUS = frozenset({408, 425, 429, 499})
 
 _REQUEST_ID_HEADERS = ("x-request-id", "telnyx-request-id", "x-telnyx-request-id", "request-id")
-
-Payload = TypeVar("Payload", str, bytes)
-
-
-class _Socket(websocket.WebSocket):
-    """A socket that reads on when its answer to a control frame finds the peer gone.
-
-    A service that has said everything closes, and does not wait for long; who was slow to read
-    finds all of it here, and nobody to say goodbye to.
-    """
-
-    def pong(self, payload: str | bytes = "") -> None:
-        with contextlib.suppress(OSError, websocket.WebSocketConnectionClosedException):
-            super().pong(payload)
-
-    def send_close(self, status: int = 1000, reason: str | bytes = b"") -> None:
-        with contextlib.suppress(OSError, websocket.WebSocketConnectionClosedException):
-            super().send_close(status, reason)
 
 
 class Source(Protocol):
@@ -121,50 +98,6 @@ class PeerClosed(ConnectionLost):
         if kind is None:
             return self
         return kind("the service refused the connection", code=str(self.code), detail=self.reason)
-
-
-@functools.lru_cache(maxsize=4)
-def _make_context(bundle: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if bundle:
-        if os.path.isdir(bundle):
-            context.load_verify_locations(capath=bundle)
-        else:
-            context.load_verify_locations(cafile=bundle)
-    elif not context.cert_store_stats()["x509_ca"]:
-        # A container without CA files: the bundle that `requests` brings along.
-        with contextlib.suppress(ImportError, OSError):
-            import certifi
-
-            context.load_verify_locations(cafile=certifi.where())
-    return context
-
-
-def default_context() -> ssl.SSLContext:
-    """Get the TLS context of this process: the system's CAs, or ``WEBSOCKET_CLIENT_CA_BUNDLE``.
-
-    Raises:
-        ConfigurationError: the bundle cannot be read.
-    """
-    # SSL_CERT_FILE and SSL_CERT_DIR are honoured by OpenSSL when the context is made.
-    try:
-        return _make_context(os.environ.get("WEBSOCKET_CLIENT_CA_BUNDLE"))
-    except (OSError, ssl.SSLError):
-        raise ConfigurationError("WEBSOCKET_CLIENT_CA_BUNDLE: no readable CA bundle") from None
-
-
-def check_key(api_key: str | None) -> str:
-    """Get the key to use: the one given, else ``TELNYX_API_KEY``.
-
-    Raises:
-        ConfigurationError: there is none, or it cannot go into a header.
-    """
-    key = (api_key if api_key is not None else os.environ.get("TELNYX_API_KEY", "")).strip()
-    if not key:
-        raise ConfigurationError("api_key: pass it or set TELNYX_API_KEY")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError("api_key: holds characters that no key has")
-    return key
 
 
 class Connection:
@@ -221,7 +154,7 @@ class Connection:
         self._failure: Exception | None = None
         self._source: Source | None = None
         self._transport: Transport | None = None
-        self._socket: websocket.WebSocket | None = None
+        self._socket: FramedSocket | None = None
 
     # -- the session's thread --------------------------------------------------------------------
 
@@ -239,8 +172,7 @@ class Connection:
         deadline = Deadline(self._connect_timeout)
         address, context = self._address()
         self._transport = self._dialer.dial(address, context, deadline)
-        self._socket = _Socket(enable_multithread=True, skip_utf8_validation=True)
-        self._socket.frame_buffer = _Frames(self._socket._recv, skip_utf8_validation=True)
+        self._socket = FramedSocket()
         failure: Exception | None = None
         try:
             self._socket.connect(  # type: ignore[no-untyped-call]
@@ -346,7 +278,7 @@ class Connection:
         if ws is None or transport is None or not ws.lock.acquire(blocking=False):
             return False
         try:
-            return transport.send_now(_frame(message))
+            return transport.send_now(encode(message))
         finally:
             ws.lock.release()
 
@@ -379,7 +311,7 @@ class Connection:
                     self._transport.flush()
                 for message in messages:
                     with self._socket.lock:
-                        self._transport.send_all(_frame(message))
+                        self._transport.send_all(encode(message))
                 if time.monotonic() >= next_ping:
                     self._socket.ping()
                     next_ping = time.monotonic() + self._ping_interval
@@ -471,35 +403,9 @@ class Connection:
         return text.replace(self._key, "…")
 
 
-def _frame(message: str | bytes) -> bytes:
-    # Masked in C; websocket-client does it in Python, which is most of what sending audio costs.
-    if isinstance(message, str):
-        return Frame(Opcode.TEXT, message.encode()).serialize(mask=True)
-    return Frame(Opcode.BINARY, message).serialize(mask=True)
-
-
 def _request_id(headers: Mapping[str, object] | None) -> str:
     found = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
     return next((found[name] for name in _REQUEST_ID_HEADERS if name in found), "")
-
-
-class _Frames(frame_buffer):
-    """Judge the head of a frame before its payload is waited for.
-
-    Garbage announces payloads of any length; nothing that follows would ever be read.
-    """
-
-    def recv_header(self) -> None:
-        super().recv_header()
-        assert self.header is not None
-        _, rsv1, rsv2, rsv3, opcode, masked, _ = self.header
-        if rsv1 or rsv2 or rsv3 or masked or opcode not in websocket.ABNF.OPCODES:
-            raise websocket.WebSocketProtocolException("no WebSocket frame")
-
-    def recv_length(self) -> None:
-        super().recv_length()
-        if self.length is not None and self.length > LARGEST_MESSAGE:
-            raise websocket.WebSocketProtocolException("a frame of absurd length")
 
 
 def _read_body(body: bytes | str | None) -> ServerError:

@@ -30,7 +30,8 @@ from telnyx_media.errors import (
     DeadlineExceeded,
     ServiceError,
 )
-from telnyx_media.sync.connection import RETRYABLE_STATUS, check_key
+from telnyx_media.sync.access import check_key
+from telnyx_media.sync.connection import RETRYABLE_STATUS
 from telnyx_media.transcripts import ServerError, read_error
 
 # The longest wait before a request is tried again, in seconds.

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from telnyx_media.errors import TelnyxMediaError
+from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
     CONNECT_TIMEOUT,
     DEAD_AFTER,
     PING_INTERVAL,
     Connection,
-    check_key,
 )
 from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.sttsession import SttSession

@@ -23,41 +23,27 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from telnyx_media.errors import (
-    ConfigurationError,
     ConnectionLost,
     DeadlineExceeded,
     ServiceError,
     SessionEnded,
     TelnyxMediaError,
 )
-from telnyx_media.overlap import Overlap
 from telnyx_media.pcm import wav_header
 from telnyx_media.ring import AudioRing
 from telnyx_media.sync.connection import Connection, PeerClosed
 from telnyx_media.sync.mutewatch import Mute, MuteWatch
+from telnyx_media.sync.placement import Placement
 from telnyx_media.sync.threads import BoundedQueue, Deadline, QueueClosed, ThreadGroup
 from telnyx_media.sync.uplink import Feed, Uplink
-from telnyx_media.sync.wireformat import make_converter
-from telnyx_media.transcripts import ServerError, SttOptions, Transcript, parse_message
+from telnyx_media.sync.wireformat import check_audio, make_converter
+from telnyx_media.transcripts import ServerError, Transcript, parse_message
 
 if TYPE_CHECKING:
     from telnyx_media.sync.stt import SpeechToText
 
 logger = logging.getLogger(__name__)
-
-ENCODINGS = {
-    "linear16": "linear16",
-    "l16": "linear16",
-    "pcm16": "linear16",
-    "mulaw": "mulaw",
-    "pcmu": "mulaw",
-    "alaw": "alaw",
-    "pcma": "alaw",
-}
-"""Names of the audio that a session takes, in lower case, and Telnyx's word for it."""
 
 # Transcripts that may wait for whoever iterates; hours of speech.
 RESULTS = 10_000
@@ -106,13 +92,7 @@ class SttSession:
         direct: bool = False,
     ) -> None:
         """Start to connect; made by :meth:`SpeechToText.open`."""
-        if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
-            raise ConfigurationError(f"sample_rate: a positive number, not {sample_rate!r}")
-        wire = ENCODINGS.get(encoding.lower())
-        if wire is None:
-            raise ConfigurationError(
-                f"encoding: {encoding!r} is not one of {', '.join(sorted(ENCODINGS))}"
-            )
+        wire = check_audio(sample_rate, encoding)
         self.reconnects = 0
         self.connections = 0
         self.error: Exception | None = None
@@ -129,14 +109,8 @@ class SttSession:
         self._plan = 0
         self._options = service.plan(0, sample_rate=sample_rate, encoding=wire)
         ring = AudioRing(encoding=wire, sample_rate=sample_rate, limit=service.buffer_seconds)
-        self._uplink = Uplink(ring, grace=_grace(self._options))
-        self._overlap = Overlap()
-        # Up to where audio was sent when the last connection was lost.
-        self._sent_again = 0
-        # Finals that end no utterance came since the last that did; and whether any ever did.
-        self._open_finals = 0
-        self._signals_seen = False
-        self._heard_to = 0.0
+        self._uplink = Uplink(ring, grace=self._options.grace)
+        self._placement = Placement(self._uplink)
         # Set once the stop is asked for, whoever asks.
         self._closing = threading.Event()
         # Guards _connection and _renewal, so that a close between two connections is not lost.
@@ -394,7 +368,7 @@ class SttSession:
             controls=options.engine_info.controls,
         )
         if self.connections > 1:
-            self._overlap.arm()
+            self._placement.begin_again()
         if self._direct:
             feed.direct = connection.send_now
         connection.start(feed)
@@ -404,8 +378,7 @@ class SttSession:
         connection.close()
         with self._lock:
             self._connection = None
-        with self._uplink.changed:
-            self._sent_again = self._uplink.sent
+        self._placement.end_connection()
         self._final_after_close = False
 
     def _receive(self, connection: Connection, feed: Feed, *, suspicious: bool) -> None:
@@ -449,54 +422,15 @@ class SttSession:
         return False
 
     def _take(self, transcript: Transcript, feed: Feed) -> None:
-        with self._uplink.changed:
-            transcript, left = self._place(transcript, feed)
-            replayed = self._uplink.ring.start >= self._sent_again
         if feed.close_sent and transcript.is_final:
             self._final_after_close = True
-        text = self._overlap.new_in(transcript.text, is_final=transcript.is_final)
-        if transcript.is_final and text:
-            self._overlap.delivered(text, left=left)
-        if replayed:
-            self._overlap.disarm()
-        if not text and not (transcript.ends_utterance or transcript.resumed):
+        news = self._placement.take(transcript, feed)
+        if news is None:
             return
-        if text != transcript.text:
-            transcript = msgspec.structs.replace(transcript, text=text)
         if self._on_transcript is not None:
-            self._on_transcript(transcript)
+            self._on_transcript(news)
         else:
-            self._results.push(transcript)
-
-    def _place(self, transcript: Transcript, feed: Feed) -> tuple[Transcript, float]:
-        # Put it on the audio clock, and forget the audio it covers. `changed` is held.
-        ring = self._uplink.ring
-        now_speech = ring.speech(feed.position, self._heard_bytes())
-        start = now_speech.start if now_speech else self._heard_to
-        end = now_speech.end if now_speech else self._heard_to
-        if transcript.is_final:
-            self._signals_seen |= transcript.ends_utterance
-            self._open_finals += bool(transcript.text)
-            endpoint = bool(self._open_finals) and (
-                transcript.ends_utterance or not self._signals_seen
-            )
-            before = ring.start
-            ring.cover(
-                sent=feed.position,
-                sent_before=feed.sent_before(time.monotonic()),
-                endpoint=endpoint,
-            )
-            if endpoint:
-                self._open_finals = 0
-            if ring.start > before:
-                end = min(end, ring.seconds(ring.start))
-            self._heard_to = max(self._heard_to, end)
-        return msgspec.structs.replace(
-            transcript, start=start, end=max(start, end)
-        ), ring.speech_seconds(feed.position)
-
-    def _heard_bytes(self) -> int:
-        return int(self._heard_to * self._uplink.ring.bytes_per_second)
+            self._results.push(news)
 
     def _give_up(self, error: Exception) -> None:
         if self._closing.is_set() and not isinstance(error, ServiceError):
@@ -526,11 +460,3 @@ class SttSession:
         quiet = QUIET_AFTER_FINAL if self._final_after_close else QUIET_WITHOUT_FINAL
         quiet += QUIET_PER_SECOND * spoken
         return quiet - self._quiet_for()
-
-
-def _grace(options: SttOptions) -> float:
-    if options.is_flux:
-        return (options.eot_timeout_ms or 5000) / 1000
-    if options.endpointing is not None and not isinstance(options.endpointing, bool):
-        return options.endpointing / 1000
-    return 0.5

@@ -23,12 +23,12 @@ from dataclasses import replace
 
 from telnyx_media.errors import SessionEnded
 from telnyx_media.sentences import SentenceSplitter, speakable
+from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
     CONNECT_TIMEOUT,
     DEAD_AFTER,
     PING_INTERVAL,
     Connection,
-    check_key,
 )
 from telnyx_media.sync.keptsocket import KeptSocket, Link, Policy
 from telnyx_media.sync.retry import RetryPolicy

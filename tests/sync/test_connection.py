@@ -22,7 +22,7 @@ from telnyx_media.errors import (
     SessionEnded,
     TelnyxMediaError,
 )
-from telnyx_media.sync import connection as connection_module
+from telnyx_media.sync import access
 from telnyx_media.sync.connection import Connection, PeerClosed
 from telnyx_media.sync.threads import BoundedQueue
 from tests.loopback import PATIENCE, faults, wait_until
@@ -317,8 +317,8 @@ def test_a_bundle_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_context_is_made_once() -> None:
     """Loading the CAs takes longer than the handshake."""
-    assert connection_module.default_context() is connection_module.default_context()
-    assert connection_module.default_context().verify_mode == ssl.CERT_REQUIRED
+    assert access.default_context() is access.default_context()
+    assert access.default_context().verify_mode == ssl.CERT_REQUIRED
 
 
 # -- proxies --------------------------------------------------------------------------------------
