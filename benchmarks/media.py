@@ -74,7 +74,7 @@ SERVERS = {
     ),
     "ours, reply": Server(
         "as ours, but sent as an agent's reply is: by playout and pacer, in frames of 100 ms; as "
-        "speech that is there ahead of its time, it begins half a second late", OURS,
+        "speech that is there ahead of its time, it begins a second late", OURS,
         environ={"BENCH_VAD": "off", "BENCH_ECHO": "reply"},
     ),
     "pipecat": Server(
@@ -255,7 +255,7 @@ def measure_all(page: Page, options: argparse.Namespace) -> None:
                     continue
                 page.row(name, streams).runs.append(run)
                 print(name, json.dumps(run), flush=True)
-        save(page, options)
+            save(page, options)
 
 
 def note(page: Page, line: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import resource
 import socket
@@ -174,7 +175,7 @@ def share(values: list[Floats], percent: float) -> float | None:
 
 def run(url: str, count: int, warmup: float, seconds: float, pid: int) -> dict[str, float | None]:
     """Send and receive; get the figures."""
-    packets = min(MOST_PACKETS, round((warmup + seconds) / PACKET / 10) * 10)
+    packets = min(MOST_PACKETS, math.ceil((warmup + seconds) / PACKET / 10) * 10)
     with TemporaryDirectory() as folder:
         program = compiled(HERE / "media_generator.c", folder)
         payloads = Path(folder) / "payloads"

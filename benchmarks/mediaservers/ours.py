@@ -8,7 +8,7 @@ behind the leg's own handling of it.
 
 With ``BENCH_ECHO=reply`` what the leg hears is its agent's reply instead, which goes by the playout
 and the pacer as any reply does, in frames of 100 ms.  Synthesised speech is there ahead of its time
-and comes in pieces, so it is handed over by 100 ms and begins half a second late.
+and comes in pieces, so it is handed over by 100 ms and begins a second late.
 
 ``BENCH_VAD=off`` leaves the voice detector out.
 """
@@ -31,7 +31,7 @@ from telnyx_media.frames import Media, Start, encode_media
 from telnyx_media.vad import VoiceDetector
 
 # Packets that are handed over together, and those with which a reply begins.
-TOGETHER, AHEAD = 5, 25
+TOGETHER, AHEAD = 5, 50
 
 
 class SilentSession:
