@@ -23,7 +23,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from bridge.mediasocket import HandshakeRefused, MediaSocket, SocketClosed, SocketTaken
+from bridge.handshake import HandshakeRefused, SocketTaken
+from bridge.mediasocket import MediaSocket, SocketClosed
 from bridge.reader import Reader
 from bridge.switchboard import Switchboard
 from bridge.worker import CallWorker

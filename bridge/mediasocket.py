@@ -23,34 +23,27 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 import socket
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from websockets.datastructures import Headers
 from websockets.frames import (  # type: ignore[attr-defined]
     Frame,
     Opcode,
     apply_mask,
 )
-from websockets.http11 import Request
 from websockets.protocol import OPEN, SEND_EOF
 from websockets.server import ServerProtocol
-from werkzeug.wrappers import Response
 
 from bridge.errors import BridgeError
+from bridge.handshake import SILENCE, upgrade
 from bridge.reader import Reader
 from telnyx_media.sync.threads import Deadline
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 # Bytes.  Telnyx sends packets of 20 ms, some 400 bytes of JSON; this is 20 s of PCMU in one.
 MAX_SIZE = 256 * 1024
@@ -60,10 +53,6 @@ BACKLOG = 256 * 1024
 
 # Seconds without the peer taking a byte while some wait.
 STALL = 1.0
-
-# Bytes of the kernel's send buffer, which doubles it.  Left to itself it grows to megabytes of
-# audio, and a peer that stopped reading would not be noticed.
-SEND_BUFFER = 32 * 1024
 
 # Bytes per recv: a second of frames when the reader was held up.
 RECEIVE = 32 * 1024
@@ -78,25 +67,6 @@ NORMAL, GOING_AWAY, ABNORMAL, POLICY, INTERNAL_ERROR = 1000, 1001, 1006, 1008, 1
 
 # Seconds that a goodbye waits for the peer's.
 GOODBYE = 1.0
-
-# Under which name each web server hands out the socket of a request.
-SOCKET_KEYS = ("gunicorn.socket", "werkzeug.socket")
-
-# The protocol's own logger writes down every frame when debugging; this one belongs to no tree and
-# writes nothing.
-_SILENCE = logging.Logger("silence", level=logging.CRITICAL + 1)
-
-
-class HandshakeRefused(BridgeError):
-    """The request does not open a WebSocket.
-
-    Attributes:
-        status: HTTP status to answer with.
-    """
-
-    def __init__(self, status: int, reason: str) -> None:
-        self.status = status
-        super().__init__(reason)
 
 
 class SocketClosed(BridgeError):
@@ -173,19 +143,12 @@ class MediaSocket:
             HandshakeRefused: no WebSocket request, or a server that hands out no plain socket.
             SocketClosed: the peer has gone already.
         """
-        sock = _request_socket(environ)
-        # The server has read the request, which a protocol would wait for before any frame; so one
-        # answers the handshake, and another that begins behind it reads the frames.
-        handshake = ServerProtocol(logger=_SILENCE)
-        response = handshake.accept(_handshake_request(environ))
-        if response.status_code != 101:
-            raise HandshakeRefused(response.status_code, response.body.decode().strip())
-        handshake.send_response(response)
-        _set_up(sock)
-        protocol = ServerProtocol(state=OPEN, max_size=max_size, logger=_SILENCE)
+        sock, answer = upgrade(environ)
+        # The handshake is done, which a protocol would begin with: this one begins behind it.
+        protocol = ServerProtocol(state=OPEN, max_size=max_size, logger=SILENCE)
         made = cls(sock, protocol, max_size, reader)
         with made._lock:
-            made._backlog += b"".join(handshake.data_to_send())
+            made._backlog += answer
             made._progress_at = time.monotonic()
             made._retry()
             made._check()
@@ -486,49 +449,4 @@ class MediaSocket:
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
-class SocketTaken(Response):
-    """What a view returns after its request became a WebSocket and has ended: nothing is sent.
-
-    Neither server has a way to be told so; each takes one exception for a peer that has gone.
-    """
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        """Leave the server's request cycle without a word to the peer or the log."""
-        if "gunicorn.socket" in environ:
-            raise StopIteration
-        raise ConnectionAbortedError("the request became a WebSocket and has ended")
-
-
-def _request_socket(environ: Mapping[str, Any]) -> socket.socket:
-    for key in SOCKET_KEYS:
-        sock = environ.get(key)
-        if isinstance(sock, ssl.SSLSocket):
-            raise HandshakeRefused(501, "TLS ends at the proxy, not here")
-        if isinstance(sock, socket.socket):
-            return sock
-    raise HandshakeRefused(501, "this web server does not hand out a request's socket")
-
-
-def _handshake_request(environ: Mapping[str, Any]) -> Request:
-    if environ.get("REQUEST_METHOD") != "GET":
-        raise HandshakeRefused(405, "a WebSocket is opened by GET")
-    if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
-        raise HandshakeRefused(505, "a WebSocket is opened over HTTP/1.1")
-    headers = Headers()
-    for name, value in environ.items():
-        if name.startswith("HTTP_"):
-            headers[name[5:].replace("_", "-")] = value
-    # The path holds the leg's token; the protocol has no use for it.
-    return Request("/", headers)
-
-
-def _set_up(sock: socket.socket) -> None:
-    # Blocking with MSG_DONTWAIT, not non-blocking: the server goes on using the socket after us.
-    sock.settimeout(None)
-    # Not on a unix socket.
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-
-
-__all__ = ["HandshakeRefused", "MediaSocket", "SocketClosed", "SocketTaken"]
+__all__ = ["MediaSocket", "SocketClosed"]

@@ -22,13 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.serving import make_server
 
-from bridge.mediasocket import (
-    BACKLOG,
-    HandshakeRefused,
-    MediaSocket,
-    SocketClosed,
-    SocketTaken,
-)
+from bridge.handshake import HandshakeRefused, SocketTaken
+from bridge.mediasocket import BACKLOG, MediaSocket, SocketClosed
 from bridge.reader import Reader
 from telnyx_media.sync.threads import ThreadGroup
 from tests.loopback import PATIENCE, wait_until
@@ -744,7 +739,8 @@ def test_under_werkzeug(group: ThreadGroup, capfd: pytest.CaptureFixture[str]) -
 
 GUNICORN_APP = """
 from flask import Flask, request
-from bridge.mediasocket import MediaSocket, SocketTaken
+from bridge.handshake import SocketTaken
+from bridge.mediasocket import MediaSocket
 
 app = Flask("echo")
 
