@@ -9,8 +9,8 @@ Pure: ``now`` is an argument.
 Rules of this module:
 
 1. One alarm at a time, and each ends in a decision, within ``alarm_limit``.
-2. Each false alarm in a reply doubles the speech that the next one takes: an echo or a noisy room
-   stops the agent once, not at every sentence.  A voice that went on to the limit without a word
+2. Each sound without a word doubles the speech that the next one in the reply takes: an echo or a
+   noisy room stops the agent once, not at every sentence.  A voice that went on to the limit without a word
    does not stop it again in this reply.
 3. Words decide also without an alarm: a recogniser that comes late still makes an interruption.
 """
@@ -25,7 +25,7 @@ MOST_SPEECH = 0.8
 
 # Seconds after a false alarm in which another sound is more likely the next word than another
 # cough: its words are waited for as after a long one.
-NEXT_WORD = 1.0
+NEXT_WORD = 1.5
 
 
 class BargeInWatch:
@@ -86,11 +86,16 @@ class BargeInWatch:
         self.agent_stopped()
         self._false_alarms = 0
 
-    def dismiss(self, now: float) -> None:
-        """Make it a false alarm: the agent goes on."""
+    def dismiss(self, now: float, *, worded: bool) -> None:
+        """Make it a false alarm: the agent goes on.
+
+        Args:
+            now: when.
+            worded: whether it was somebody who said something, an "uh-huh", and no noise.
+        """
         self.alarm_at = None
         self._dismissed_at = now
-        self._false_alarms += 1
+        self._false_alarms += not worded
         self._only_words = self._voice.speaking
         self._voice.forget_run()
 

@@ -38,8 +38,8 @@ ENGINE_PATIENCE = 3.0
 # phrase is worth nothing: recognisers make a whole sentence of half a one, and are less sure of it.
 SURE, GUESSED = 0.9, 0.75
 
-# Confidence below which a word was perhaps none.
-HARDLY = 0.5
+# Confidence below which a word or two were perhaps none.
+HARDLY = 0.6
 
 # Seconds in which a late final repeats words that a turn was already given from an interim.
 REPEATED_WITHIN = 2.0

@@ -320,7 +320,7 @@ class TurnTaking:
 
     def _dismiss(self, now: float) -> None:
         """Let the agent go on, and keep what the caller said in case it was an answer."""
-        self._watch.dismiss(now)
+        self._watch.dismiss(now, worded=bool(self._utterance.text))
         self._decisions.append(FalseAlarm())
         self._keep_backchannel(now)
 
@@ -345,16 +345,16 @@ class TurnTaking:
         return len(words(self._utterance.text)) >= max(1, self._min_words) and not self._is_idle()
 
     def _is_idle(self) -> bool:
-        """Whether what was said wants no answer: a backchannel, or one word that was hardly one.
+        """Whether what was said wants no answer: a backchannel, or a word that was hardly one.
 
-        Unless it is a word like "stop", or the second in a row: a caller who insists.
+        Unless it is a word like "stop", or the second sound in a row: a caller who insists.
         """
         text = self._utterance.text
         if is_backchannel(text, self._language):
             return True
         said = words(text)
-        doubtful = self._utterance.doubtful and len(said) == 1 and not self._watch.insists
-        return doubtful and said[0] not in self._language.halts
+        doubtful = self._utterance.doubtful and 0 < len(said) < FIRM and not self._watch.insists
+        return doubtful and self._language.halts.isdisjoint(said)
 
     def _alarm_ends_at(self) -> float | None:
         if self._watch.alarm_at is None:

@@ -585,7 +585,7 @@ def test_word_that_the_recogniser_hardly_believes_is_none() -> None:
     line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Ever.", sure=0.4)
     assert line.names() == ["BargeIn", "FalseAlarm"]
 
-    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Ever.", sure=0.6)
+    line = Line().agent(0.0, 9.0).sound(1.0, 1.4).text(1.55, "Ever.", sure=0.7)
     assert line.names() == ["BargeIn", "Interrupted", "TurnEnded"]
 
 
