@@ -10,8 +10,8 @@ Rules of this module:
 
 1. One alarm at a time, and each ends in a decision, within ``alarm_limit``.
 2. Each sound without a word doubles the speech that the next one in the reply takes: an echo or a
-   noisy room stops the agent once, not at every sentence.  A voice that went on to the limit without a word
-   does not stop it again in this reply.
+   noisy room stops the agent once, not at every sentence.  A voice that went on to the limit
+   without a word does not stop it again in this reply.
 3. Words decide also without an alarm: a recogniser that comes late still makes an interruption.
 """
 
