@@ -181,7 +181,7 @@ class TurnSettings:
     endpoint: float = 0.5
     endpointing: Literal["silence", "engine", "either"] = "silence"
     complete: float = 0.7
-    hesitation: float = 2.4
+    hesitation: float = 2.6
     number: float = 3.0
     expect: float | None = None
     detector: bool = False

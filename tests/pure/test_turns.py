@@ -208,7 +208,7 @@ def test_quiet_syllable_is_part_of_the_voice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "chosen"), [("A table.", 0.5), ("A table?", 0.35), ("A table and", 1.2)]
+    ("text", "chosen"), [("A table.", 0.5), ("A table?", 0.35), ("A table and", 1.3)]
 )
 def test_turn_tells_what_silence_was_chosen(text: str, chosen: float) -> None:
     """Who measures how soon the agent answers can tell waiting from being late."""
@@ -243,10 +243,10 @@ def test_hesitation_is_waited_for(text: str) -> None:
     """After a hesitation the caller gets more time."""
     ((when, turn),) = Line().sound(1.0, 2.0).text(2.1, text).ended()
 
-    assert when - turn.ended_at == pytest.approx(1.2)
+    assert when - turn.ended_at == pytest.approx(1.3)
 
 
-@pytest.mark.parametrize(("sure", "delay"), [(0.95, 0.5), (0.825, 0.85), (0.6, 1.2), (0.0, 0.5)])
+@pytest.mark.parametrize(("sure", "delay"), [(0.95, 0.5), (0.825, 0.9), (0.6, 1.3), (0.0, 0.5)])
 def test_text_that_the_recogniser_doubts_is_given_more_time(sure: float, delay: float) -> None:
     """The less sure the words, the less they tell of the end; a confidence of 0 is none at all."""
     ((when, turn),) = Line().sound(1.0, 2.0).text(2.1, "A table, sir.", sure=sure).ended()
@@ -371,7 +371,7 @@ def test_either_takes_what_comes_first_unless_the_caller_hesitates() -> None:
     assert when == pytest.approx(2.25)
 
     ((when, turn),) = Line(either).sound(1.0, 2.0).text(2.25, "a table and", ends=True).ended()
-    assert when - turn.ended_at == pytest.approx(1.2)
+    assert when - turn.ended_at == pytest.approx(1.3)
 
 
 def test_engines_event_does_not_end_a_turn_by_silence() -> None:
@@ -395,7 +395,7 @@ def test_noise_without_words_does_not_keep_a_turn_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "delay"), [(True, 0.2), (False, 1.2), (1.0, 0.35), (0.0, 1.2), (0.5, 0.775)]
+    ("verdict", "delay"), [(True, 0.2), (False, 1.3), (1.0, 0.35), (0.0, 1.3), (0.5, 0.825)]
 )
 def test_detector_replaces_the_rules(verdict: bool | float, delay: float) -> None:
     """A detector of one's own is asked about the pause and decides how long it must be."""
@@ -436,7 +436,7 @@ def test_detector_that_does_not_answer_costs_no_more_than_a_hesitation() -> None
     assert isinstance(asked, DetectorAsked)
     line.turns.judged(asked, True, when + 1)
 
-    assert when - turn.ended_at == pytest.approx(1.2)
+    assert when - turn.ended_at == pytest.approx(1.3)
     assert len(line.ended()) == 1
 
 
