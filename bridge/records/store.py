@@ -1,7 +1,7 @@
 """Read and write the call records.
 
-Threads: any; each call of a method is one transaction on a connection of its own.  Blocks on the
-database.
+Threads: any; each call of a method is one transaction on a connection of its own, but within
+:meth:`RecordStore.together`.  Blocks on the database.
 
 Rules of this module:
 
@@ -13,6 +13,8 @@ Rules of this module:
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,20 +23,25 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    ColumnDefault,
     ColumnElement,
+    Connection,
     Select,
     String,
     Table,
+    TextClause,
+    Update,
     and_,
+    bindparam,
     case,
     delete,
     func,
-    literal,
     or_,
     select,
+    text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session, selectinload
 
 from bridge.errors import RecordsError
@@ -76,6 +83,8 @@ class RecordStore:
         """
         self.engine = make_engine(url)
         self._up_to_date = False
+        # The transaction that a thread is in, see together().
+        self._shared = threading.local()
 
     @classmethod
     def of(cls, configured: str | None, home: Path) -> RecordStore:
@@ -124,6 +133,20 @@ class RecordStore:
 
     # Writing.
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make what this thread writes in the block one transaction: all of it, or nothing.
+
+        Raises:
+            RecordsError: the database failed, or refused a value; then nothing was written.
+        """
+        with told_plainly(), self.engine.begin() as connection:
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = None
+
     def save_call(self, call_id: str, **fields: object) -> None:
         """Make the row of a call, or change these fields of it.
 
@@ -136,13 +159,11 @@ class RecordStore:
             RecordsError: the database failed, or refused a value.
         """
         values = _fit(CallRecord.__table__, fields)
-        with self._write() as session:
-            self._make_call(session, call_id)
+        with self._write() as connection:
+            self._make_call(connection, call_id)
             if values:
-                changes = {name: _settled(name, value) for name, value in values.items()}
-                session.execute(
-                    update(CallRecord).where(CallRecord.id == _id(call_id)).values(changes)
-                )
+                given = {f"new_{name}": value for name, value in values.items()}
+                connection.execute(_change_call(*values), {"this_id": _id(call_id), **given})
 
     def add(self, detail: Detail, call_id: str, **fields: object) -> None:
         """Write a remark, event, recording, cost or delivery, once: by its ``id``.
@@ -150,9 +171,9 @@ class RecordStore:
         Raises:
             RecordsError: the database failed, or refused a value.
         """
-        with self._write() as session:
-            self._make_call(session, call_id)
-            self._insert(session, detail, {**fields, "call_id": _id(call_id)})
+        with self._write() as connection:
+            self._make_call(connection, call_id)
+            self._insert(connection, detail, {**fields, "call_id": _id(call_id)})
 
     def save_remark(self, call_id: str, **fields: object) -> None:
         """Write a remark, or change these fields of it: a reply grows while it is said.
@@ -165,23 +186,20 @@ class RecordStore:
             RecordsError: the database failed, or refused a value.
         """
         values = _fit(RemarkRecord.__table__, fields)
-        with self._write() as session:
-            self._make_call(session, call_id)
-            self._insert(session, RemarkRecord, {**values, "call_id": _id(call_id)})
-            changes = {name: value for name, value in values.items() if name != "id"}
-            # One that is complete stays as it is.
-            same = and_(RemarkRecord.id == values["id"], RemarkRecord.until.is_(None))
-            session.execute(update(RemarkRecord).where(same).values(changes))
+        with self._write() as connection:
+            self._make_call(connection, call_id)
+            values["call_id"] = _id(call_id)
+            connection.execute(_change_remark(*values), values)
 
-    def _make_call(self, session: Session, call_id: str) -> None:
+    def _make_call(self, connection: Connection, call_id: str) -> None:
         now = datetime.fromtimestamp(time.time(), timezone.utc)
-        self._insert(session, CallRecord, {"id": call_id, "began_at": now})
+        self._insert(connection, CallRecord, {"id": call_id, "began_at": now})
 
-    def _insert(self, session: Session, kind: type[Base], fields: Mapping[str, object]) -> None:
-        table = kind.__table__
-        assert isinstance(table, Table)
-        make = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
-        session.execute(make(table).values(_fit(table, fields)).on_conflict_do_nothing())
+    def _insert(
+        self, connection: Connection, kind: type[Base], fields: Mapping[str, object]
+    ) -> None:
+        values = _fit(kind.__table__, fields)
+        connection.execute(_add(kind, *values), values)
 
     def finish_lost(self, now: datetime | None = None) -> int:
         """Mark the calls as ended whose end nobody told; the number of them."""
@@ -192,9 +210,9 @@ class RecordStore:
             .where(RemarkRecord.call_id == CallRecord.id)
             .scalar_subquery()
         )
-        with self._write() as session:
-            ids = list(session.scalars(select(CallRecord.id).where(lost)))
-            session.execute(
+        with self._write() as connection:
+            ids = list(connection.scalars(select(CallRecord.id).where(lost)))
+            connection.execute(
                 update(CallRecord)
                 .where(CallRecord.id.in_(ids), CallRecord.ended_at.is_(None))
                 .values(ended_at=func.coalesce(last_said, CallRecord.began_at), reason="lost")
@@ -204,9 +222,9 @@ class RecordStore:
     def erase(self, call_ids: Iterable[str]) -> int:
         """Delete all rows of these calls; the number of calls that there were."""
         ids = list(call_ids)
-        with self._write() as session:
-            found = list(session.scalars(select(CallRecord.id).where(CallRecord.id.in_(ids))))
-            session.execute(delete(CallRecord).where(CallRecord.id.in_(found)))
+        with self._write() as connection:
+            found = list(connection.scalars(select(CallRecord.id).where(CallRecord.id.in_(ids))))
+            connection.execute(delete(CallRecord).where(CallRecord.id.in_(found)))
             return len(found)
 
     # Reading.
@@ -292,9 +310,13 @@ class RecordStore:
             return list(session.scalars(query))
 
     @contextmanager
-    def _write(self) -> Iterator[Session]:
-        with told_plainly(), Session(self.engine) as session, session.begin():
-            yield session
+    def _write(self) -> Iterator[Connection]:
+        shared: Connection | None = getattr(self._shared, "connection", None)
+        if shared is not None:
+            yield shared
+            return
+        with told_plainly(), self.engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
@@ -337,10 +359,66 @@ _KEPT = ("media_at", "ended_at")
 _KEPT_WORDS = ("reason", "hangup_cause")
 
 
-def _settled(name: str, value: object) -> object:
+# Statements are made once: what costs is not the database but making them anew for each write.
+# SQLAlchemy keeps the compiled form of all but those with ``ON CONFLICT``, so these are kept as
+# text, which SQLite and Postgres spell alike.
+
+
+@functools.lru_cache(maxsize=256)
+def _add(kind: type[Base], *names: str) -> TextClause:
+    """Make the statement that writes these columns of a row, unless it is there."""
+    table = _table(kind)
+    return _as_text(table, sqlite.insert(table).on_conflict_do_nothing(), names)
+
+
+@functools.lru_cache(maxsize=256)
+def _change_remark(*names: str) -> TextClause:
+    """Make the statement that writes a remark, or these columns of one that is not complete."""
+    table = _table(RemarkRecord)
+    statement = sqlite.insert(table)
+    changed = statement.on_conflict_do_update(
+        index_elements=[table.c.id],
+        set_={name: statement.excluded[name] for name in names if name != "id"},
+        where=table.c.until.is_(None),
+    )
+    return _as_text(table, changed, names)
+
+
+def _as_text(table: Table, statement: sqlite.Insert, names: Iterable[str]) -> TextClause:
+    """Write an insert of these columns out, with the defaults of the others."""
+    kinds = {name: table.c[name].type for name in names}
+    defaults: dict[str, Any] = {
+        column.name: column.default.arg
+        for column in table.c
+        if column.name not in kinds and isinstance(column.default, ColumnDefault)
+    }
+    written = statement.compile(
+        dialect=sqlite.dialect(paramstyle="named"), column_keys=[*kinds, *defaults]
+    )
+    given = {name: value(None) if callable(value) else value for name, value in defaults.items()}
+    return text(str(written)).bindparams(
+        *(bindparam(name, type_=kind) for name, kind in kinds.items()),
+        *(bindparam(name, value, type_=table.c[name].type) for name, value in given.items()),
+    )
+
+
+def _table(kind: type[Base]) -> Table:
+    table = kind.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+@functools.lru_cache(maxsize=64)
+def _change_call(*names: str) -> Update:
+    """Make the statement that changes these columns of a call: ``new_…`` of ``this_id``."""
+    changes = {name: _settled(name) for name in names}
+    return update(CallRecord).where(CallRecord.id == bindparam("this_id")).values(changes)
+
+
+def _settled(name: str) -> object:
     """Say in SQL what a column becomes, whatever it holds by then."""
     column = getattr(CallRecord, name)
-    value = literal(value, column.type)
+    value: ColumnElement[Any] = bindparam(f"new_{name}", type_=column.type)
     if name == "began_at":
         return case((column > value, value), else_=column)
     if name in _KEPT:

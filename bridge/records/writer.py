@@ -20,6 +20,7 @@ Rules of this module:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import threading
 import time
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 # Entries held in memory while neither the database nor the disk takes any.
 LIMIT = 20_000
+
+# Entries written in one transaction: what costs is the transaction.
+TOGETHER = 50
 
 # Seconds between two rounds of tidying up (retention).
 TIDY_EVERY = 3600.0
@@ -364,12 +368,31 @@ class RecordWriter(CallObserver):
         if self._aside:
             self._take_back()
         while self._entries:
-            entry = self._entries[0]
-            self._write(entry)
-            self._remove([entry])
+            self._write_some()
         if self._tidy is not None and time.monotonic() >= self._tidy_at and not self._closed:
             self._tidy_at = time.monotonic() + self._tidy_every
             self._tidy()
+
+    def _write_some(self) -> None:
+        """Write the oldest: in one transaction, or one by one if any of them makes trouble."""
+        with self._changed:
+            some = list(itertools.islice(self._entries, TOGETHER))
+        # Whoever is told of a delivery looks for it at once.
+        some = list(itertools.takewhile(lambda entry: entry.kind != "delivery", some))
+        if len(some) > 1:
+            try:
+                with self._store.together():
+                    for entry in some:
+                        self._save(entry)
+            except Exception as error:
+                if isinstance(error, RecordsError) and not error.lasting:
+                    raise
+            else:
+                self._remove(some)
+                return
+        entry = self._entries[0]
+        self._write(entry)
+        self._remove([entry])
 
     def _remove(self, entries: list[Entry]) -> None:
         """Take from the queue what is safe now."""
@@ -383,16 +406,7 @@ class RecordWriter(CallObserver):
     def _write(self, entry: Entry) -> None:
         """Write one entry, or drop it for good; raises RecordsError to try again."""
         try:
-            if entry.kind == "call":
-                self._store.save_call(entry.call_id, **entry.fields)
-            elif entry.kind == "delivery":
-                if self._deliveries is not None:
-                    self._deliveries.want(entry.call_id, **entry.fields)
-                    self._on_delivery()
-            elif entry.kind == "remark":
-                self._store.save_remark(entry.call_id, **entry.fields)
-            else:
-                self._store.add(DETAILS[entry.kind], entry.call_id, **entry.fields)
+            self._save(entry)
         except RecordsError as error:
             if not error.lasting:
                 raise
@@ -400,6 +414,18 @@ class RecordWriter(CallObserver):
             logger.error("dropped a call record (%s): %s", entry.kind, error)
         except Exception as error:  # noqa: BLE001 - one bad entry must not end the records
             logger.error("dropped a call record (%s): %s", entry.kind, where(error))
+
+    def _save(self, entry: Entry) -> None:
+        if entry.kind == "call":
+            self._store.save_call(entry.call_id, **entry.fields)
+        elif entry.kind == "delivery":
+            if self._deliveries is not None:
+                self._deliveries.want(entry.call_id, **entry.fields)
+                self._on_delivery()
+        elif entry.kind == "remark":
+            self._store.save_remark(entry.call_id, **entry.fields)
+        else:
+            self._store.add(DETAILS[entry.kind], entry.call_id, **entry.fields)
 
     def _take_back(self) -> None:
         count = 0

@@ -349,3 +349,20 @@ def test_a_database_that_is_not_there_is_one_line(postgres: Postgres) -> None:
     assert "pass-word" not in str(caught.value)
     assert "\n" not in str(caught.value)
     store.close()
+
+
+def test_what_is_written_together_is_there_all_or_not_at_all(store: RecordStore) -> None:
+    """Writes of one block are one transaction, and the next ones are their own again."""
+    with pytest.raises(RecordsError), store.together():
+        store.save_call("whole", from_number="+12025550123")
+        store.add(EventRecord, "whole", id="e-1", event_type=None, occurred_at=NOON)
+    assert store.call("whole") is None
+    with store.together():
+        store.save_call("whole", from_number="+12025550123")
+        store.save_remark("whole", id="r-1", speaker="agent", text="Hel", heard="", at=NOON)
+        store.save_remark("whole", id="r-1", speaker="agent", text="Hello", heard="He", at=NOON)
+    store.save_call("whole", to_number="+12025550100")
+    record = store.call("whole")
+    assert record is not None
+    assert (record.from_number, record.to_number) == ("+12025550123", "+12025550100")
+    assert [(remark.text, remark.heard) for remark in record.remarks] == [("Hello", "He")]
