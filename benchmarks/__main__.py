@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).resolve().parent
+from benchmarks.report import Page
+
 # In this process, with a page each; and programs of their own.
 PAGES = ("agent", "bargein", "memory", "neighbour", "stall", "webhooks", "scaling")
 PROGRAMS = ("media", "livekit")
@@ -26,16 +28,23 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*PROGRAMS, *PAGES)))
     parser.add_argument("--quick", action="store_true", help="a smoke run; writes nothing")
     parser.add_argument("--repeat", type=int, help="repetitions of each")
+    parser.add_argument("--add", action="store_true", help="go on with what is written down")
     options = parser.parse_args()
     names = options.names or [*PROGRAMS, *PAGES]
     unknown = set(names) - {*PROGRAMS, *PAGES}
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    # What is running is ended with this, not left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed = []
     for name in names:
         print(f"== {name}", flush=True)
         begun = time.monotonic()
-        if not (program if name in PROGRAMS else page)(name, options.quick, options.repeat):
+        if name in PROGRAMS:
+            well = program(name, options.quick, options.repeat)
+        else:
+            well = measured(name, options.quick, options.repeat, options.add)
+        if not well:
             failed.append(name)
         print(f"== {name}: {time.monotonic() - begun:.0f} s", flush=True)
     if failed:
@@ -46,22 +55,25 @@ def program(name: str, quick: bool, repeat: int | None) -> bool:
     """Run one that is a program of its own; whether it went well."""
     words = ["--quick"] * quick + ([] if repeat is None else ["--repeat", str(repeat)])
     command = [sys.executable, "-m", f"benchmarks.{name}", *words]
-    return subprocess.run(command, cwd=HERE.parent, check=False).returncode == 0
+    return subprocess.run(command, check=False).returncode == 0
 
 
-def page(name: str, quick: bool, repeat: int | None) -> bool:
+def measured(name: str, quick: bool, repeat: int | None, add: bool) -> bool:
     """Run one that makes a page; whether it went well."""
-    benchmark = importlib.import_module(f"benchmarks.{name}")
-    more = {} if repeat is None else {"repeat": repeat}
+    benchmark: Any = importlib.import_module(f"benchmarks.{name}")
+    page: Page = benchmark.page()
+    if add:
+        page.restore()
     try:
-        made = benchmark.run(quick, **more)
+        for _ in range(1 if quick else repeat or benchmark.REPEAT):
+            benchmark.run(page, quick)
+            if not quick:
+                page.write()
     except (RuntimeError, OSError) as error:
         print(f"{name} failed: {error}", flush=True)
         return False
-    print(made.table())
-    print("\n".join(made.notes))
-    if not quick:
-        made.write()
+    print(page.table())
+    print("\n".join(page.notes))
     return True
 
 

@@ -18,6 +18,7 @@ from conversation.agents import TALKER
 # by default, after the 200 ms of its detector.
 ENDPOINT = {"bridge": 500.0, "pipecat": None, "pipecat, 600 ms": 600.0}
 TOLD = {"pipecat, 600 ms": {"PEER_ENDPOINT_MS": "600"}}
+REPEAT = 3
 COLUMNS = [
     Column("clear_p50_ms", "speech to clear p50 ms", 0, ratio=True),
     Column("clear_p90_ms", "p90 ms", 0),
@@ -49,27 +50,30 @@ def figures(result: dict[str, Any], endpoint: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(quick: bool, repeat: int = 3) -> Page:
-    """Measure; get the page."""
-    page = Page(
+def page() -> Page:
+    """Get the page without figures."""
+    return Page(
         "bargein", "Barge-in", __doc__ or "", COLUMNS, base="bridge", groups="calls",
         versions=versions("gunicorn") | versions("pipecat-ai", python=PEERS),
     )  # fmt: skip
-    for _ in range(1 if quick else repeat):
-        for name, endpoint in ENDPOINT.items():
-            try:
-                with Running(App(name, 20, TOLD.get(name, {}))) as running:
-                    for calls in (1, 10):
-                        running.hold(calls, "break in", TALKER)
-                        # One call says little in so many seconds.
-                        seconds = 8.0 if quick else 30.0 if calls == 1 else 20.0
-                        found = figures(running.measure(seconds), endpoint)
-                        page.row(name, calls).runs.append(found)
-                        print(name, calls, found)
-            except FileNotFoundError as error:
-                page.notes.append(f"{name} was skipped: {error}")
+
+
+def run(page: Page, quick: bool) -> None:
+    """Measure once."""
+    for name, endpoint in ENDPOINT.items():
+        try:
+            with Running(App(name, 20, TOLD.get(name, {}))) as running:
+                for calls in (1, 10):
+                    running.hold(calls, "break in", TALKER)
+                    # One call says little in so many seconds.
+                    seconds = 8.0 if quick else 30.0 if calls == 1 else 20.0
+                    found = figures(running.measure(seconds), endpoint)
+                    page.row(name, calls).runs.append(found)
+                    print(name, calls, found)
+        except FileNotFoundError as error:
+            page.note(f"{name} was skipped: {error}")
     at_ten = [row for row in page.rows if row.group == "10"]
-    page.notes.append(
+    page.note(
         "The endpoint delay is what the server was told to wait in silence: 500 ms (bridge, its "
         "default), 600 ms; Pipecat's default has none, its model decides."
     )
@@ -80,4 +84,3 @@ def run(quick: bool, repeat: int = 3) -> Page:
             at_ten, goal=30.0,
         ),
     ]  # fmt: skip
-    return page

@@ -17,6 +17,7 @@ LEVELS = {"bridge": (0, 50, 100, 150, 200, 0, 200, 0), "pipecat": (0, 5, 10, 15,
 QUICK = {"bridge": (0, 10, 0), "pipecat": (0, 3, 0)}
 # Seconds for which calls are held before memory is looked at: two turns and more; and after them.
 HELD, OVER = 12.0, 8.0
+REPEAT = 2
 COLUMNS = [
     Column("memory_mb", "RSS MB", 0),
     Column("mb_per_call", "MB a further call", 2),
@@ -30,25 +31,27 @@ def threads(pids: list[int]) -> int:
     return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
 
 
-def run(quick: bool, repeat: int = 2) -> Page:
-    """Measure; get the page."""
-    page = Page(
+def page() -> Page:
+    """Get the page without figures."""
+    return Page(
         "memory", "Memory and threads per call", __doc__ or "", COLUMNS, groups="calls",
         versions=versions("gunicorn") | versions("pipecat-ai", python=PEERS),
     )  # fmt: skip
-    for _ in range(1 if quick else repeat):
-        for name, levels in (QUICK if quick else LEVELS).items():
-            try:
-                with Running(App(name, max(levels) + 1)) as running:
-                    _walk(page, name, levels, running, 3.0 if quick else HELD)
-            except FileNotFoundError as error:
-                page.notes.append(f"{name} was skipped: {error}")
+
+
+def run(page: Page, quick: bool) -> None:
+    """Measure once."""
+    for name, levels in (QUICK if quick else LEVELS).items():
+        try:
+            with Running(App(name, max(levels) + 1)) as running:
+                _walk(page, name, levels, running, 3.0 if quick else HELD)
+        except FileNotFoundError as error:
+            page.note(f"{name} was skipped: {error}")
     rising = [row for row in page.rows if "." not in row.group and "again" not in row.group]
     page.panels = [
         Panel.of("memory", "calls", "MB", "memory_mb", rising),
         Panel.of("threads", "calls", "threads", "threads", rising),
     ]
-    return page
 
 
 def _walk(page: Page, name: str, levels: tuple[int, ...], running: Running, held: float) -> None:

@@ -146,6 +146,11 @@ class Page:
         self.rows.append(Row(name, group=str(group)))
         return self.rows[-1]
 
+    def note(self, line: str) -> None:
+        """Put a line below the table, once."""
+        if line not in self.notes:
+            self.notes.append(line)
+
     def restore(self) -> None:
         """Take back the rows and notes that were written under this name, if there are any."""
         file = RESULTS / f"{self.name}.json"

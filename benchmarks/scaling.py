@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
-from benchmarks.agent import COLUMNS, climb
+from benchmarks.agent import COLUMNS, climb, tell
 from benchmarks.apps import App
-from benchmarks.report import Page, Panel, versions
+from benchmarks.report import Page, versions
 
+REPEAT = 1
 PROCESSES = (1, 2, 4)
-LEVELS = (1, 50, 100, 125, 150, 175, 200, 225, 250)
+LEVELS = (1, 50, 100, 140, 180, 220)
 
 
 @contextlib.contextmanager
@@ -47,23 +48,20 @@ def redis() -> Iterator[str]:
             process.wait()
 
 
-def run(quick: bool, repeat: int = 1) -> Page:
-    """Measure; get the page."""
-    page = Page(
+def page() -> Page:
+    """Get the page without figures."""
+    return Page(
         "scaling", "Processes that share the port", __doc__ or "", COLUMNS, base="1 process",
         groups="calls", versions=versions("gunicorn", "redis"),
     )  # fmt: skip
-    for _ in range(1 if quick else repeat):
-        for count in PROCESSES[:2] if quick else PROCESSES:
-            name = f"{count} process" + "es" * (count > 1)
-            levels = (1, 10) if quick else LEVELS
-            with redis() as url:
-                told = {"REDIS_URL": url, "WEB_CONCURRENCY": str(count)}
-                app = App("bridge", max(levels), told)
-                held = climb(app, levels, 5 if quick else 12, page, name)
-            page.notes.append(f"{name}: {held} calls held at the floor on the one core.")
-    page.panels = [
-        Panel.of("end of speech to first audio", "calls", "ms, median", "reply_p50_ms", page.rows),
-        Panel.of("CPU", "calls", "% of a core", "core_percent", page.rows),
-    ]
-    return page
+
+
+def run(page: Page, quick: bool) -> None:
+    """Measure once."""
+    for count in PROCESSES[:2] if quick else PROCESSES:
+        name = f"{count} process" + "es" * (count > 1)
+        levels = (1, 10) if quick else LEVELS
+        with redis() as url:
+            told = {"REDIS_URL": url, "WEB_CONCURRENCY": str(count)}
+            climb(App("bridge", max(levels), told), levels, 5 if quick else 8, page, name)
+    tell(page)

@@ -11,6 +11,7 @@ from benchmarks.report import Column, Page, Panel, versions
 from conversation.agents import TALKER
 
 CALLS, STALLS = 10, (3.0, 8.0, 13.0)
+REPEAT = 3
 COLUMNS = [
     Column("gaps", "gaps in ten calls", 0),
     Column("gaps_per_stall", "gaps a call and stall", 2),
@@ -19,31 +20,33 @@ COLUMNS = [
 ]
 
 
-def run(quick: bool, repeat: int = 3) -> Page:
-    """Measure; get the page."""
-    page = Page(
+def page() -> Page:
+    """Get the page without figures."""
+    return Page(
         "stall", "Stall of 300 ms", __doc__ or "", COLUMNS, groups="stalls",
         versions=versions("gunicorn") | versions("pipecat-ai", python=PEERS),
     )  # fmt: skip
-    for _ in range(1 if quick else repeat):
-        for name in ("bridge", "pipecat"):
-            try:
-                with Running(App(name, 20)) as running:
-                    running.hold(CALLS, "listen", TALKER)
-                    for stalls in ((), STALLS[:1] if quick else STALLS):
-                        result = running.measure(6.0 if quick else 16.0, stalls=stalls)
-                        found = {
-                            "gaps": result["gaps"],
-                            "gaps_per_stall": result["gaps"] / CALLS / len(stalls)
-                            if stalls
-                            else None,
-                            "gap_ms": 1000 * result["gap_seconds"],
-                            "late_p99_ms": result["late_p99_ms"], "load": result["load"],
-                        }  # fmt: skip
-                        page.row(name, len(stalls)).runs.append(found)
-                        print(name, len(stalls), found)
-            except FileNotFoundError as error:
-                page.notes.append(f"{name} was skipped: {error}")
+
+
+def run(page: Page, quick: bool) -> None:
+    """Measure once."""
+    for name in ("bridge", "pipecat"):
+        try:
+            with Running(App(name, 20)) as running:
+                running.hold(CALLS, "listen", TALKER)
+                for stalls in ((), STALLS[:1] if quick else STALLS):
+                    result = running.measure(6.0 if quick else 16.0, stalls=stalls)
+                    found = {
+                        "gaps": result["gaps"],
+                        "gaps_per_stall": result["gaps"] / CALLS / len(stalls)
+                        if stalls
+                        else None,
+                        "gap_ms": 1000 * result["gap_seconds"],
+                        "late_p99_ms": result["late_p99_ms"], "load": result["load"],
+                    }  # fmt: skip
+                    page.row(name, len(stalls)).runs.append(found)
+                    print(name, len(stalls), found)
+        except FileNotFoundError as error:
+            page.note(f"{name} was skipped: {error}")
     bad = [row for row in page.rows if row.group != "0"]
     page.panels = [Panel.of("gaps a call and stall", "", "gaps", "gaps_per_stall", bad)]
-    return page

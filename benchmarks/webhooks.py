@@ -13,6 +13,7 @@ from benchmarks.scaling import redis
 from conversation.agents import TALKER
 
 CALLS = 5
+REPEAT = 3
 COLUMNS = [
     Column("rate", "webhooks/s", 0, ratio=True),
     Column("p50_ms", "p50 to 200, ms", 1),
@@ -22,31 +23,33 @@ COLUMNS = [
 ]
 
 
-def run(quick: bool, repeat: int = 3) -> Page:
-    """Measure; get the page."""
-    page = Page(
+def page() -> Page:
+    """Get the page without figures."""
+    return Page(
         "webhooks", "Webhooks", __doc__ or "", COLUMNS, base="bare flask", groups="at once",
         versions=versions("gunicorn", "flask", "redis", "cryptography"),
     )  # fmt: skip
-    for _ in range(1 if quick else repeat):
-        for name in ("bare flask", "bridge, memory", "bridge, redis"):
-            with redis() as url:
-                app = App(name, CALLS, {"REDIS_URL": url} if "redis" in name else {})
-                with Running(app) as running:
-                    if name.startswith("bridge"):
-                        running.hold(CALLS, "listen", TALKER)
-                    else:
-                        running.far.do("strangers", count=CALLS)
-                    for at_once in (1, 8):
-                        found = running.far.do(
-                            "webhooks", seconds=2.0 if quick else 6.0, at_once=at_once
-                        )
-                        found["far_core_percent"] = 100 * found["far_cpu"]
-                        page.row(name, at_once).runs.append(found)
-                        print(name, at_once, found)
+
+
+def run(page: Page, quick: bool) -> None:
+    """Measure once."""
+    for name in ("bare flask", "bridge, memory", "bridge, redis"):
+        with redis() as url:
+            app = App(name, CALLS, {"REDIS_URL": url} if "redis" in name else {})
+            with Running(app) as running:
+                if name.startswith("bridge"):
+                    running.hold(CALLS, "listen", TALKER)
+                else:
+                    running.far.do("strangers", count=CALLS)
+                for at_once in (1, 8):
+                    found = running.far.do(
+                        "webhooks", seconds=2.0 if quick else 6.0, at_once=at_once
+                    )
+                    found["far_core_percent"] = 100 * found["far_cpu"]
+                    page.row(name, at_once).runs.append(found)
+                    print(name, at_once, found)
     slow = [row for row in page.rows if row.group == "8"]
     page.panels = [
         Panel.of("webhooks a second, 8 at once", "", "webhooks/s", "rate", slow),
         Panel.of("p99 to 200, 8 at once", "", "ms", "p99_ms", slow),
     ]
-    return page
