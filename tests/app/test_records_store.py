@@ -353,9 +353,14 @@ def test_a_database_that_is_not_there_is_one_line(postgres: Postgres) -> None:
 
 def test_what_is_written_together_is_there_all_or_not_at_all(store: RecordStore) -> None:
     """Writes of one block are one transaction, and the next ones are their own again."""
-    with pytest.raises(RecordsError), store.together():
-        store.save_call("whole", from_number="+12025550123")
-        store.add(EventRecord, "whole", id="e-1", event_type=None, occurred_at=NOON)
+
+    def write_and_fail() -> None:
+        with store.together():
+            store.save_call("whole", from_number="+12025550123")
+            store.add(EventRecord, "whole", id="e-1", event_type=None, occurred_at=NOON)
+
+    with pytest.raises(RecordsError):
+        write_and_fail()
     assert store.call("whole") is None
     with store.together():
         store.save_call("whole", from_number="+12025550123")
