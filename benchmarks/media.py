@@ -281,11 +281,11 @@ def holds(name: str, streams: int, options: argparse.Namespace) -> bool:
 
 
 def search(name: str, options: argparse.Namespace) -> int:
-    """Find how many streams a server holds, to some 6 %."""
-    low, high = 0, 50
+    """Find how many streams a server holds, to some 8 %."""
+    low, high = 0, 100
     while high <= options.most and holds(name, high, options):
         low, high = high, 2 * high
-    while high - low > max(2, low // 16):
+    while high - low > max(2, low // 12):
         middle = (low + high) // 2
         low, high = (middle, high) if holds(name, middle, options) else (low, middle)
     return low
