@@ -305,6 +305,9 @@ def search_all(page: Page, options: argparse.Namespace) -> None:
 
 def save(page: Page, options: argparse.Namespace) -> None:
     """Write down what there is, unless it is a try."""
+    names = {row.name for row in page.rows}
+    servers = [f"- **{name}**: {SERVERS[name].what}." for name in SERVERS if name in names]
+    page.intro = "\n\n".join([HELD if options.capacity else INTRO, "\n".join(servers)])
     if options.capacity:
         page.panels = [
             Panel.of("Streams on one core", "", "streams", "streams", page.rows, log=True, goal=500)
@@ -328,7 +331,6 @@ def make_page(options: argparse.Namespace) -> Page:
     else:
         page = Page("media", "Media path", INTRO, COLUMNS, groups="streams")
     page.base = "ours"
-    page.intro += "\n\n" + "\n".join(f"- **{n}**: {SERVERS[n].what}." for n in options.servers)
     page.versions = versions("gunicorn", "msgspec", "websockets") | versions(
         "pipecat-ai", "fastapi", "uvicorn", "uvloop", "flask-sock", python=PEERS
     )
