@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from telnyx_media.errors import ConfigurationError
+from telnyx_media.options import check_text
 from telnyx_media.transcripts import ServerError, read_error
 from telnyx_media.urls import with_query
 
@@ -77,8 +78,8 @@ class TtsOptions:
     strict: bool = True
 
     def __post_init__(self) -> None:
-        if self.voice is not None and not self.voice.strip():
-            raise ConfigurationError("voice: Provider.Model.VoiceId is needed")
+        for name in ("voice", "provider", "model_id", "voice_id", "language"):
+            check_text(name, getattr(self, name))
         if self.voice is None and not self.provider and not self.voice_id:
             raise ConfigurationError("voice: a voice, or provider and voice_id, is needed")
         if self.strict and self.audio_format is not None and self.audio_format not in AUDIO_FORMATS:

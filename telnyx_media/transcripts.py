@@ -25,6 +25,7 @@ import msgspec
 
 from telnyx_media.engines import CONTAINERS, ENGINES, Engine, find_engine
 from telnyx_media.errors import AuthenticationError, ConfigurationError, ServiceError
+from telnyx_media.options import check_text, one_or_more
 from telnyx_media.urls import with_query
 
 TRANSCRIPTION_URL = "wss://api.telnyx.com/v2/speech-to-text/transcription"
@@ -81,9 +82,12 @@ class SttOptions:
 
     def __post_init__(self) -> None:
         for name in ("keyterms", "keywords", "redact"):
-            value = getattr(self, name)
-            texts = (value,) if isinstance(value, str) else tuple(value)
-            object.__setattr__(self, name, texts)
+            object.__setattr__(self, name, one_or_more(name, getattr(self, name), str))
+        check_text("transcription_engine", self.engine)
+        # A blank one, of the environment for one, lets Telnyx choose.
+        check_text("model", self.model or None)
+        for name in ("language", "region"):
+            check_text(name, getattr(self, name))
         self._check_engine()
         self._check_audio()
         self._check_words()
@@ -195,7 +199,8 @@ class SttOptions:
                 continue
             if not self.is_flux:
                 raise ConfigurationError(f"{name}: allowed with Deepgram's flux model only")
-            if isinstance(value, bool) or not low <= value <= high:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
                 raise ConfigurationError(f"{name}: {low} to {high} is allowed, not {value!r}")
 
 

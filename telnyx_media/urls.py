@@ -8,7 +8,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from telnyx_media.errors import ConfigurationError
@@ -16,15 +16,18 @@ from telnyx_media.errors import ConfigurationError
 Parameters = Iterable[tuple[str, str]]
 
 
-def with_query(base_url: str, parameters: Parameters) -> str:
+def with_query(
+    base_url: str, parameters: Parameters, *, schemes: Sequence[str] = ("ws", "wss")
+) -> str:
     """Merge ``parameters`` into the query of ``base_url``.
 
     What the base address holds already is kept, except names that are given anew: those are ours
     to decide.
 
     Args:
-        base_url: an absolute ``ws``, ``wss``, ``http`` or ``https`` address.
+        base_url: an absolute address.
         parameters: names and values, unescaped; a name may come several times.
+        schemes: that the address may have.
 
     Raises:
         ConfigurationError: ``base_url`` is not such an address.
@@ -36,8 +39,8 @@ def with_query(base_url: str, parameters: Parameters) -> str:
     except ValueError:
         host = None
         parts = urlsplit("")
-    if parts.scheme not in ("ws", "wss", "http", "https") or not host:
-        raise ConfigurationError("base_url: an absolute address such as wss://host/path is needed")
+    if parts.scheme not in schemes or not host:
+        raise ConfigurationError(f"base_url: an absolute {schemes[-1]}:// address is needed")
     ours = list(parameters)
     names = {name for name, _ in ours}
     kept = [

@@ -21,6 +21,7 @@ from livekit.agents.types import (
 )
 from livekit.agents.utils import AudioBuffer, is_given
 
+from telnyx_media.options import one_or_more
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import DEAD_AFTER, PING_INTERVAL
 from telnyx_media.transcripts import TRANSCRIPTION_URL, SttOptions
@@ -113,16 +114,16 @@ class STT(stt.STT[str]):
             sample_rate=sample_rate,
             model=model,
             endpointing=endpointing,
-            keyterms=_texts(keyterms),
-            keywords=_texts(keywords),
-            redact=_texts(redact),
+            keyterms=one_or_more("keyterms", keyterms, str),
+            keywords=one_or_more("keywords", keywords, str),
+            redact=one_or_more("redact", redact, str),
             region=region,
             eot_threshold=eot_threshold,
             eot_timeout_ms=eot_timeout_ms,
             eager_eot_threshold=eager_eot_threshold,
             input_format=input_format,
             extra=dict(extra or {}),
-            fallbacks=tuple(fallbacks),
+            fallbacks=one_or_more("fallbacks", fallbacks, str, SttOptions),
             buffer_seconds=buffer_seconds,
             reply_timeout=reply_timeout,
             ping_interval=ping_interval,
@@ -223,7 +224,7 @@ class STT(stt.STT[str]):
         changes = {name: value for name, value in given.items() if is_given(value)}
         for name, texts in (("keyterms", keyterms), ("keywords", keywords), ("redact", redact)):
             if is_given(texts):
-                changes[name] = _texts(texts)
+                changes[name] = one_or_more(name, texts, str)
         if is_given(language):
             changes["language"] = LanguageCode(language)
         self._change(changes, patient=set(changes) <= {"keyterms", "keywords"})
@@ -261,7 +262,3 @@ class STT(stt.STT[str]):
             setattr(self._capabilities, name, value)
         for stream in list(self._streams):
             stream.renew(changes, patient=patient)
-
-
-def _texts(values: Sequence[str]) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(values)

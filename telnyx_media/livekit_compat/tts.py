@@ -21,6 +21,7 @@ from livekit.agents.types import (
 )
 from livekit.agents.utils import is_given
 
+from telnyx_media.options import one_or_more
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import DEAD_AFTER, PING_INTERVAL
 from telnyx_media.synthesis import DEFAULT_VOICE, SPEECH_URL, TtsOptions
@@ -109,7 +110,7 @@ class TTS(tts.TTS[str]):
             pronunciation_dict_id=pronunciation_dict_id,
             inactivity_timeout=inactivity_timeout,
             extra=dict(extra or {}),
-            fallbacks=tuple(fallbacks),
+            fallbacks=one_or_more("fallbacks", fallbacks, str, TtsOptions),
             ping_interval=ping_interval,
             dead_after=dead_after,
             ssl_context=ssl_context,

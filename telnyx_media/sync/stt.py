@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from telnyx_media.errors import TelnyxMediaError
+from telnyx_media.options import check_seconds, one_or_more
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
     CONNECT_TIMEOUT,
@@ -98,6 +99,13 @@ class SpeechToText:
         Raises:
             ConfigurationError: an option is missing, unknown or out of range.
         """
+        check_seconds(
+            connect_timeout=connect_timeout,
+            buffer_seconds=buffer_seconds,
+            reply_timeout=reply_timeout,
+            ping_interval=ping_interval,
+            dead_after=dead_after,
+        )
         self._key = check_key(api_key)
         self._base_url = base_url
         self._input_format = input_format
@@ -131,7 +139,7 @@ class SpeechToText:
             options,
             *(
                 options.for_engine(fallback) if isinstance(fallback, str) else fallback
-                for fallback in fallbacks
+                for fallback in one_or_more("fallbacks", fallbacks, str, SttOptions)
             ),
         )
         transcription_url(base_url, options)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from telnyx_media.errors import SessionEnded
+from telnyx_media.options import check_seconds, one_or_more
 from telnyx_media.sentences import SentenceSplitter, speakable
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
@@ -115,6 +116,12 @@ class TextToSpeech:
         Raises:
             ConfigurationError: an option is missing, unknown or out of range.
         """
+        check_seconds(
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            ping_interval=ping_interval,
+            dead_after=dead_after,
+        )
         self._key = check_key(api_key)
         self._base_url = base_url
         options = TtsOptions(
@@ -149,7 +156,7 @@ class TextToSpeech:
                 )
                 if isinstance(fallback, str)
                 else fallback
-                for fallback in fallbacks
+                for fallback in one_or_more("fallbacks", fallbacks, str, TtsOptions)
             ),
         )
         self.retry = retry or RetryPolicy(attempts=3)

@@ -1,0 +1,55 @@
+"""Options as users give them, checked: lists that may be one item, durations, texts.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from telnyx_media.errors import ConfigurationError
+
+
+def one_or_more(name: str, value: object, *kinds: type) -> tuple[Any, ...]:
+    """Get the items of an option that is a list; one item by itself is a list of one.
+
+    Args:
+        name: of the option.
+        value: as it was given.
+        *kinds: that an item may be of.
+
+    Raises:
+        ConfigurationError: it is no list of such items; the message names the option.
+    """
+    if isinstance(value, kinds):
+        return (value,)
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        items = tuple(value)
+        if all(isinstance(item, kinds) for item in items):
+            return items
+    allowed = " or ".join("text" if kind is str else kind.__name__ for kind in kinds)
+    raise ConfigurationError(f"{name}: a list is needed, each item a {allowed}")
+
+
+def check_seconds(**durations: float) -> None:
+    """Check durations, each by its name.
+
+    Raises:
+        ConfigurationError: one is no positive number of seconds.
+    """
+    for name, value in durations.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value <= 0:
+            raise ConfigurationError(f"{name}: a positive number of seconds, not {value!r}")
+
+
+def check_text(name: str, value: object) -> None:
+    """Check an option that is a text or ``None``.
+
+    Raises:
+        ConfigurationError: it is neither, or blank.
+    """
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ConfigurationError(f"{name}: a text is needed, not {value!r}")
