@@ -309,6 +309,13 @@ class Settings(BaseSettings):
         le=3600,
         description="seconds that calls may go on after SIGTERM",
     )
+    drain_line: str = Field(
+        "I'm sorry, I have to end this call now. Please call us again.",
+        alias="BRIDGE_DRAIN_LINE",
+        max_length=300,
+        description="what a caller hears in the last of them, when no other process can go on "
+        "with the call; off: nothing",
+    )
     max_seconds: float = Field(
         0,
         alias="BRIDGE_MAX_SECONDS",

@@ -59,6 +59,9 @@ EAGER = 0.5
 # Legs on their way here of which events may be kept.
 EARLY = 1000
 
+# Seconds of draining that are kept for the last words of calls which nobody can take over.
+GOODBYE = 6.0
+
 # Threads of the server that the media sockets of other processes' legs may not take.
 SPARE = 2
 
@@ -538,7 +541,7 @@ class Switchboard:
         """Whether no leg of another process may come here with its media socket."""
         if self._handing_over or len(self._workers) >= self._settings.threads - SPARE:
             return True
-        return self._draining and self._elsewhere is not None and self._elsewhere.others() > 0
+        return self._draining and self._others() > 0
 
     def release(self, token: str, *, lost: bool) -> None:
         """Say that a claimed token's socket is gone, ``lost`` if Telnyx may come back with it."""
@@ -621,10 +624,11 @@ class Switchboard:
     # -- ending -----------------------------------------------------------------------------------
 
     def drain(self, timeout: float, stop_accepting: Callable[[], object] = lambda: None) -> bool:
-        """Take no more calls, wait for the live ones, hand over or hang up those left.
+        """Take no more calls, wait for the live ones, hand over or say goodbye to those left.
 
         Args:
-            timeout: seconds that the calls may go on; those left then have a few more to end.
+            timeout: seconds that the calls may go on, of which the last few are for a goodbye where
+                no other process takes calls; those left then have a few more to end.
             stop_accepting: called before calls are handed over: from then on no new connection
                 may come to this process, or a call would be handed over to where it was.
 
@@ -634,10 +638,19 @@ class Switchboard:
         deadline = Deadline(timeout)
         with self._lock:
             self._draining = True
+            self._changed.wait_for(self._nobody, timeout - min(GOODBYE, timeout / 2))
+            left = list(self._workers.values())
+        if left and timeout > 0 and not self._others():
+            # What is left of the time is for a few words: nobody can go on with these calls.
+            logger.info("said goodbye on %d calls that went on for too long", len(left))
+            line = self._settings.drain_line
+            for worker in left:
+                worker.say_goodbye("" if line == "off" else line, deadline.remaining() or 0.0)
+        with self._lock:
             self._changed.wait_for(self._nobody, deadline.remaining())
             left = list(self._workers.values())
         some = left or self._overflow.waiting()
-        if some and timeout > 0 and self._elsewhere is not None and self._elsewhere.others():
+        if some and timeout > 0 and self._others():
             logger.info("handing over %d calls that went on for too long", len(some))
             stop_accepting()
             left = self._hand_over(left)
@@ -648,6 +661,10 @@ class Switchboard:
             worker.end("drain")
         with self._lock:
             return self._changed.wait_for(self._nobody, JOIN)
+
+    def _others(self) -> int:
+        """Count the other processes that take calls."""
+        return 0 if self._elsewhere is None else self._elsewhere.others()
 
     def _hand_over(self, workers: list[CallWorker]) -> list[CallWorker]:
         """Have other processes take these legs; get those that none has taken in time."""

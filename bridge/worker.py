@@ -283,6 +283,8 @@ class CallWorker:
         # When the call has lasted too long, and what is said then.
         self._limit_at = self._began + settings.max_seconds if settings.max_seconds else None
         self._last_words = settings.last_words
+        # Words with which the call is to be ended at once, and seconds for them.
+        self._goodbye: tuple[str, float] | None = None
 
     def _make_line(self) -> LegLine:
         return LegLine(
@@ -450,6 +452,17 @@ class CallWorker:
         except BridgeError as error:
             self.log.warning("could not transfer a call: %s", error)
 
+    def say_goodbye(self, words: str, timeout: float) -> None:
+        """End the leg as ``"drain"`` with some last words; returns at once.
+
+        Args:
+            words: what is said in the agent's place.
+            timeout: seconds for it.
+        """
+        with self._life:
+            self._goodbye = (words, timeout)
+            self._life.notify_all()
+
     def let_go(self) -> bool:
         """Leave the leg to another process, which has it already; the call goes on."""
         return self.end(MOVED)
@@ -614,21 +627,18 @@ class CallWorker:
         self.end("rejected")
         return True
 
-    def _take_leave(self) -> None:
-        """Say the last words of a call that has lasted too long."""
+    def _take_leave(self, words: str, timeout: float, reason: str) -> None:
+        """End the call with last words, in its agent's place."""
         self._taking_leave = True
         self.conversation.take_leave()
-        self.log.info("call has lasted too long")
         try:
-            if self._last_words:
-                self._speaker.speak(
-                    self._last_words, interruptible=False, parting=True, timeout=LAST_WORDS_WAIT
-                )
+            if words and self._streams.current is not None:
+                self._speaker.speak(words, interruptible=False, parting=True, timeout=timeout)
         except CallEnded:
             pass
         except TelnyxMediaError as error:
             self.log.warning("the last words could not be said: %s", error)
-        self.end("too long")
+        self.end(reason)
 
     def _take_up(self) -> None:
         """Go on where another process left the leg."""
@@ -686,14 +696,20 @@ class CallWorker:
                 due = None if self._passing_on else self._streams.due
                 limit = self._limit_at
                 too_long = limit is not None and limit <= now
-                if not too_long and (due is None or due > now):
+                goodbye = self._goodbye
+                if goodbye is None and not too_long and (due is None or due > now):
                     times = [at for at in (due, limit) if at is not None]
                     self._life.wait(min(times) - now if times else None)
                     continue
-                again = not too_long and self._streams.restart(now + COMMAND_WAIT)
+                leave = too_long or goodbye is not None
+                again = not leave and self._streams.restart(now + COMMAND_WAIT)
                 unstarted = [stream for stream in self._streams.open if not stream.started]
+            if goodbye is not None:
+                self._take_leave(*goodbye, "drain")
+                return
             if too_long:
-                self._take_leave()
+                self.log.info("call has lasted too long")
+                self._take_leave(self._last_words, LAST_WORDS_WAIT, "too long")
                 return
             for stream in unstarted:
                 stream.socket.close(POLICY, "no start frame")
@@ -777,6 +793,7 @@ class CallWorker:
             late_packets=self._hearing.late,
             bad_frames=self._streams.bad_frames,
             stt_reconnects=self._hearing.reconnects,
+            tts_reconnects=counts.tts_reconnects,
             stt_dropped=self._hearing.dropped,
             abandoned=tuple(self._group.abandoned),
             recording=self._recorder.path,

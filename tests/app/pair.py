@@ -80,9 +80,8 @@ class Pair:
 
     def wait_joined(self) -> None:
         """Wait until both know of each other."""
-        for bridge in self.bridges:
-            assert bridge.fleet is not None
-            wait_until(lambda fleet=bridge.fleet: fleet.joined and fleet.others() == 1)
+        fleets = [bridge.fleet for bridge in self.bridges if bridge.fleet is not None]
+        wait_until(lambda: all(fleet.joined and fleet.others() == 1 for fleet in fleets))
 
 
 @contextmanager
