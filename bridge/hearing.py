@@ -159,6 +159,8 @@ class Hearing:
             encoding=encoding,
             on_transcript=self._conversation.hear_transcript,
             on_error=self._conversation.fail_hearing,
+            # Ten times a second: waking the sender would cost more than sending.
+            direct=True,
             tag=self._tag,
         )
 
