@@ -102,7 +102,13 @@ class Bridge:
             detector=_detector(settings),
             make_detector=self.voices.detector,
         )
-        self.books.watch(self.switchboard, self.pacer, self.pool)
+        fleet = self.fleet
+        self.books.watch(
+            self.switchboard,
+            self.pacer,
+            self.pool,
+            lambda: 0 if fleet is None else fleet.chronicle.waiting,
+        )
         if self.fleet is not None:
             self.fleet.attach(
                 self.switchboard,

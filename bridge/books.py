@@ -68,7 +68,12 @@ class Books:
         # What is looked at; set when those parts are there.
         self._look: Callable[[], Mapping[str, float]] = dict
         self._lateness: Callable[[], float] = float
-        self.metrics = Metrics(lambda: self._look(), lateness=lambda: self._lateness())
+        self._webhook_wait: Callable[[], float] = float
+        self.metrics = Metrics(
+            lambda: self._look(),
+            lateness=lambda: self._lateness(),
+            webhook_wait=lambda: self._webhook_wait(),
+        )
         self._tracer: Tracer | None = make_tracer(settings.otel_endpoint)
 
     @property
@@ -77,8 +82,21 @@ class Books:
         found: tuple[CallObserver, ...] = (self.writer, self.metrics)
         return found if self._tracer is None else (*found, self._tracer)
 
-    def watch(self, switchboard: Switchboard, pacer: Pacer, pool: WorkPool) -> None:
-        """Have the states of these told in the metrics."""
+    def watch(
+        self,
+        switchboard: Switchboard,
+        pacer: Pacer,
+        pool: WorkPool,
+        histories: Callable[[], int] = int,
+    ) -> None:
+        """Have the states of these told in the metrics.
+
+        Args:
+            switchboard: has the calls.
+            pacer: sends audio.
+            pool: works on webhooks.
+            histories: counts what waits to be written for other processes.
+        """
 
         def look() -> dict[str, float]:
             recordings = switchboard.recordings
@@ -87,7 +105,9 @@ class Books:
                 "calls_capacity": self._settings.max_calls,
                 "draining": float(switchboard.draining),
                 "threads": threading.active_count(),
-                "webhooks_waiting": len(pool),
+                "webhooks_waiting": len(pool) - pool.working,
+                "webhooks_working": pool.working,
+                "histories_waiting": histories(),
                 "speaking": pacer.speaking(),
                 "records_waiting": self.writer.waiting,
                 "recording_blocks_waiting": 0 if recordings is None else recordings.waiting,
@@ -96,6 +116,7 @@ class Books:
 
         self._look = look
         self._lateness = pacer.take_lateness
+        self._webhook_wait = pool.take_wait
 
     def blueprints(
         self,

@@ -69,6 +69,8 @@ STATES = {
     "draining": ("Processes that take no new calls because they are to end.", "livesum"),
     "threads": ("Threads.", "livesum"),
     "webhooks_waiting": ("Webhook events that are not worked on yet.", "livesum"),
+    "webhooks_working": ("Threads that work on webhook events.", "livesum"),
+    "histories_waiting": ("Parts of histories that are not in Redis yet.", "livesum"),
     "speaking": ("Calls whose audio is being sent.", "livesum"),
     "records_waiting": ("Entries of call records that are not written yet.", "livesum"),
     "recording_blocks_waiting": ("Seconds of recordings that are not written yet.", "livesum"),
@@ -84,6 +86,7 @@ class Metrics(CallObserver):
         look: Callable[[], Mapping[str, float]] = dict,
         *,
         lateness: Callable[[], float] | None = None,
+        webhook_wait: Callable[[], float] | None = None,
         look_every: float = LOOK_EVERY,
     ) -> None:
         """Prepare; no thread is started before the first call.
@@ -91,9 +94,11 @@ class Metrics(CallObserver):
         Args:
             look: gets states by their names in ``STATES``.
             lateness: gets the most by which audio was sent late since it was asked last.
+            webhook_wait: gets the longest that a webhook event waited for a thread since then.
             look_every: seconds.
         """
         self._look = look
+        self._webhook_wait_of = webhook_wait
         self._lateness_of = lateness
         self._look_every = look_every
         self._several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -132,10 +137,16 @@ class Metrics(CallObserver):
         self._bad_frames = counter("bad_frames", "Media frames that could not be read.")
         self._streams = counter("stream_losses", "Media streams that replaced a lost one.")
         self._stt = counter("stt_reconnects", "Recogniser connections that replaced a lost one.")
+        self._tts = counter("tts_reconnects", "Synthesis connections that replaced a lost one.")
         self._deaf = counter("stt_dropped_seconds", "Audio that never reached the recogniser.")
         self._late = histogram(
             "pacer_lateness_seconds",
             "The most by which audio was sent late, of every few seconds.",
+            LATENESS,
+        )
+        self._waits = histogram(
+            "webhook_wait_seconds",
+            "The longest that a webhook event waited to be worked on, of every few seconds.",
             LATENESS,
         )
         self._states = {
@@ -198,6 +209,7 @@ class Metrics(CallObserver):
         self._bad_frames.inc(summary.bad_frames)
         self._streams.inc(max(0, summary.streams - 1))
         self._stt.inc(summary.stt_reconnects)
+        self._tts.inc(summary.tts_reconnects)
         self._deaf.inc(summary.stt_dropped)
 
     # -- the states -------------------------------------------------------------------------------
@@ -215,6 +227,8 @@ class Metrics(CallObserver):
             self.look()
             if self._lateness_of is not None:
                 self._late.observe(self._lateness_of())
+            if self._webhook_wait_of is not None:
+                self._waits.observe(self._webhook_wait_of())
 
     def look(self) -> None:
         """Look at the states now."""

@@ -93,6 +93,7 @@ class CallSummary:
         late_packets: inbound packets that came too late.
         bad_frames: media-stream frames that could not be parsed.
         stt_reconnects: connections to the recogniser that replaced a lost one.
+        tts_reconnects: connections to the synthesiser that replaced a lost one.
         stt_dropped: seconds of the caller's audio that never reached the recogniser.
         abandoned: names of threads that did not end in time.
         recording: the file of the call's recording, if there is one; it may still be written.
@@ -111,6 +112,7 @@ class CallSummary:
     late_packets: int = 0
     bad_frames: int = 0
     stt_reconnects: int = 0
+    tts_reconnects: int = 0
     stt_dropped: float = 0.0
     abandoned: tuple[str, ...] = ()
     recording: Path | None = None

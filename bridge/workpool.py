@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -54,13 +55,26 @@ class WorkPool:
         self._ready: BoundedQueue[str] = BoundedQueue(limit)
         # Guards what follows.
         self._lock = threading.Lock()
-        self._jobs: dict[str, deque[Job]] = {}
+        self._jobs: dict[str, deque[tuple[float, Job]]] = {}
+        self._working = 0
+        self._longest = 0.0
         self._count = 0
         self._threads = 0
 
     def __len__(self) -> int:
         """Count the jobs that wait or are being done."""
         return self._count
+
+    @property
+    def working(self) -> int:
+        """How many threads have something to do."""
+        return self._working
+
+    def take_wait(self) -> float:
+        """Get the longest that a job waited for a thread since this was asked last, in seconds."""
+        with self._lock:
+            longest, self._longest = self._longest, 0.0
+        return longest
 
     def submit(self, key: str, job: Job) -> bool:
         """Have ``job`` done after all earlier jobs of ``key``; never waits.
@@ -74,13 +88,13 @@ class WorkPool:
             waiting = self._jobs.get(key)
             if waiting is not None:
                 # Whoever is at this key, or will be, goes on with this job.
-                waiting.append(job)
+                waiting.append((time.monotonic(), job))
             else:
                 try:
                     self._ready.offer(key)
                 except QueueClosed:
                     return False
-                self._jobs[key] = deque([job])
+                self._jobs[key] = deque([(time.monotonic(), job)])
             self._count += 1
             # A thread for every key that has work, whether it waits or is being served.
             more = len(self._jobs) > self._threads and self._threads < self.size
@@ -101,13 +115,16 @@ class WorkPool:
     def _do_next(self, key: str) -> None:
         """Do one job of ``key``, then let the other keys have their turn."""
         with self._lock:
-            job = self._jobs[key].popleft()
+            since, job = self._jobs[key].popleft()
+            self._longest = max(self._longest, time.monotonic() - since)
+            self._working += 1
         try:
             job()
         except Exception:  # the top of a thread
             logger.exception("the work of a webhook failed")
         with self._lock:
             self._count -= 1
+            self._working -= 1
             if not self._jobs[key]:
                 del self._jobs[key]
             else:

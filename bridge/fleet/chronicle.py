@@ -122,6 +122,11 @@ class Chronicle(CallObserver):
 
     # -- the owner --------------------------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        """How many entries are not written yet."""
+        return len(self._entries)
+
     def flush(self, timeout: float) -> bool:
         """Wait until what was put so far is written, or cannot be; whether it is through."""
         through = threading.Event()

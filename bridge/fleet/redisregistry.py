@@ -268,6 +268,8 @@ class RedisRegistry:
             encode_info(info),
             "1" if talking else "",
             round(age * 1000),
+            # Counted on from here: a lower one would seem to be of a time before this leg was ours.
+            max(1, self.epoch(info.call_control_id)),
         )
         if ours and parts:
             self.write(info.call_control_id, parts)

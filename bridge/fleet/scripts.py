@@ -115,6 +115,7 @@ return 1
 # -> 1 if the leg is ours (entered again if it was forgotten), 0 if another process has it.
 _CONFIRM = """
 local id, legid, me, info, talking, age = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local epoch = ARGV[7]
 local leg = P .. 'leg:' .. id
 local owner = redis.call('HGET', leg, 'owner')
 if owner then
@@ -124,6 +125,7 @@ end
 if redis.call('EXISTS', P .. 'ended:' .. id) == 1 then return 0 end
 redis.call('HSET', leg, 'info', info, 'talking', talking, 'began', now() - tonumber(age))
 own(id, me)
+redis.call('HSET', leg, 'epoch', epoch)
 redis.call('PEXPIRE', leg, LIFE)
 if legid ~= '' then redis.call('SET', P .. 'legid:' .. legid, id, 'PX', LIFE) end
 relate(id, info)

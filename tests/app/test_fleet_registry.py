@@ -302,6 +302,25 @@ def test_without_redis_calls_go_on_and_none_begins(server: RedisServer) -> None:
             processes.close()
 
 
+def test_epochs_count_on_when_redis_has_forgotten_them() -> None:
+    """Who took a leg over before still knows that it loses it to the next one."""
+    with RedisServer(binary_or_skip("redis-server", shutil.which("redis-server"))) as redis:
+        processes = Processes(redis.url, "https://emptied.example.com")
+        a, b, c = (processes.make(name) for name in "abc")
+        try:
+            assert a.begin(INFO)
+            assert isinstance(b.claim(a.mint(INFO.call_control_id)), Claim)
+            with redis.away():
+                pass
+            wait_until(lambda: confirmed(b, []))
+            assert isinstance(c.claim(b.mint(INFO.call_control_id)), Claim)
+            owner, _, epoch, _ = processes.asked[-1]
+            assert (owner, epoch) == ("b", 3)
+            assert b.epoch(INFO.call_control_id) < epoch
+        finally:
+            processes.close()
+
+
 def confirmed(registry: RedisRegistry, said: list[Remark]) -> bool:
     """Tell Redis about a leg that it has forgotten, if it is back."""
     try:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from bridge.call import Call, Reply
 from bridge.decisions import Turn
 from bridge.metrics import Metrics
 from bridge.observer import CallSummary, TurnLatency
+from bridge.simulator.synthesis import SynthesisFault
+from bridge.workpool import WorkPool
 from tests.app.databases import INFO
 from tests.app.phone import phone_line
 from tests.app.test_app import ENVIRON, settings, silent
@@ -71,7 +74,8 @@ def tell(metrics: Metrics) -> None:
     metrics.on_end(
         INFO,
         CallSummary("caller", duration=42.0, streams=3, packets=2100, lost_packets=7,
-                    late_packets=2, bad_frames=1, stt_reconnects=2, stt_dropped=0.75),
+                    late_packets=2, bad_frames=1, stt_reconnects=2,
+                    tts_reconnects=3, stt_dropped=0.75),
     )  # fmt: skip
 
 
@@ -102,6 +106,7 @@ def test_what_happens_on_calls_is_counted(metrics: Metrics) -> None:
         "bridge_bad_frames_total": 1,
         "bridge_stream_losses_total": 2,
         "bridge_stt_reconnects_total": 2,
+        "bridge_tts_reconnects_total": 3,
         "bridge_stt_dropped_seconds_total": 0.75,
         "bridge_calls_active": 3,
         "bridge_threads": 12,
@@ -255,3 +260,32 @@ def wait_for(condition: Callable[[], object]) -> None:
                 return
         assert time.monotonic() < limit, "it did not come"
         time.sleep(0.05)
+
+
+def test_a_voice_that_had_to_connect_again_is_counted() -> None:
+    """Its first connection was lost before it had said anything."""
+
+    def agent(call: Call) -> None:
+        call.say("Hello there.")
+
+    with phone_line(agent) as phone:
+        phone.simulator.synthesis.fail(SynthesisFault(kind="abort"))
+        call = phone.call()
+        call.wait(PATIENCE * 4)
+        assert phone.seen.summary().tts_reconnects == 1
+        wait_until(lambda: numbers(scrape(phone.url).text).get("bridge_tts_reconnects_total") == 1)
+
+
+def test_how_long_webhooks_wait_for_a_thread_is_kept() -> None:
+    """One thread, two events of different legs: the second one waits for the first."""
+    free = threading.Event()
+    with WorkPool(1) as pool:
+        pool.submit("one", lambda: free.wait(PATIENCE))
+        wait_until(lambda: pool.working == 1)
+        pool.submit("two", lambda: None)
+        assert len(pool) - pool.working == 1
+        pool.take_wait()
+        free.set()
+        wait_until(lambda: not len(pool))
+        assert pool.take_wait() > 0
+        assert pool.take_wait() == 0
