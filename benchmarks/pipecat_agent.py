@@ -117,7 +117,11 @@ class TelnyxSTT(STTService):
             text = heard.get("transcript", "")
             if text:
                 kind = TranscriptionFrame if heard["is_final"] else InterimTranscriptionFrame
-                await self.push_frame(kind(text, "caller", time_now_iso8601()))
+                frame = kind(text, "caller", time_now_iso8601())
+                if isinstance(frame, TranscriptionFrame):
+                    # Otherwise Pipecat waits for a second, in case more of it comes.
+                    frame.finalized = True
+                await self.push_frame(frame)
 
 
 class TelnyxTTS(TTSService):
