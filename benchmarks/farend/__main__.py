@@ -39,7 +39,7 @@ class FarEnd:
             "TELNYX_TTS_URL": f"ws://127.0.0.1:{port}{speech.TTS}speech",
         })  # fmt: skip
 
-    def _read(self, _: int) -> None:
+    def _read(self, events: int) -> None:
         data = os.read(0, 65536)
         if not data:
             self.loop.stop()

@@ -119,7 +119,7 @@ class Call(Connection):
 
     def __init__(self, loop: Loop, url: str, key: str, plan: str, on_end: Callable[[], None]):
         parts = urlsplit(url)
-        sock = socket.create_connection((parts.hostname, parts.port), 20)
+        sock = socket.create_connection((parts.hostname, parts.port or 80), 20)
         self._on_end = on_end
         self._frames: Frames | None = None
         self._head = b""
