@@ -745,7 +745,10 @@ class CallWorker:
         for stream in streams:
             stream.socket.close(NORMAL)
         if self._reason == "caller" and not moved:
-            self._await_hangup()
+            # A stream also stops when another process has taken the leg, which goes on there.
+            moved = not (self._await_hangup() or self._in_touch())
+            if not moved:
+                self._hang_up()
         with self._life:
             self._life.wait_for(lambda: not self._streams.open, deadline.remaining())
         self._group.join(deadline.remaining())
@@ -761,13 +764,10 @@ class CallWorker:
         except CommandError as error:
             self.log.debug("could not stop the media stream of a call passed on: %s", error)
 
-    def _await_hangup(self) -> None:
-        """Wait for the webhook that goes with a stream that Telnyx stopped; then hang up."""
+    def _await_hangup(self) -> bool:
+        """Wait for the webhook that goes with a stream that Telnyx stopped; whether it came."""
         with self._life:
-            self._life.wait_for(lambda: self._hangup_cause is not None, HANGUP_WAIT)
-        # A stream also stops when another process has taken the leg, which goes on there.
-        if self._in_touch():
-            self._hang_up()
+            return self._life.wait_for(lambda: self._hangup_cause is not None, HANGUP_WAIT)
 
     def _hang_up(self) -> None:
         if self._hangup_cause is not None:

@@ -191,6 +191,15 @@ class RecordStore:
             values["call_id"] = _id(call_id)
             connection.execute(_change_remark(*values), values)
 
+    def drop_remark(self, remark_id: str) -> None:
+        """Delete a remark that came to nothing; one that is not there is no error.
+
+        Raises:
+            RecordsError: the database failed.
+        """
+        with self._write() as connection:
+            connection.execute(delete(RemarkRecord).where(RemarkRecord.id == remark_id))
+
     def _make_call(self, connection: Connection, call_id: str) -> None:
         now = datetime.fromtimestamp(time.time(), timezone.utc)
         self._insert(connection, CallRecord, {"id": call_id, "began_at": now})

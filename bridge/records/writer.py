@@ -121,6 +121,8 @@ class RecordWriter(CallObserver):
         # the last one, of which a thread may still tell after it was over.
         self._said_now: dict[str, tuple[str, datetime]] = {}
         self._said_last: dict[str, str] = {}
+        # The caller's turn that is not over, likewise.
+        self._heard_now: dict[str, tuple[str, datetime]] = {}
         # The thread's own: whether the tables are known to be there.
         self._ready = False
 
@@ -143,10 +145,40 @@ class RecordWriter(CallObserver):
         """Write down that audio flows, and how it is encoded."""
         self._put_call(info, codec=info.codec, sample_rate=info.sample_rate, media_at=self._now())
 
+    def on_hearing(self, info: CallInfo, remark: Remark) -> None:
+        """Write down what the caller is saying, so far; or that it came to nothing."""
+        key = _call_id(info)
+        with self._changed:
+            known = self._heard_now.get(key)
+            if not remark.text:
+                self._heard_now.pop(key, None)
+            elif known is None:
+                known = self._heard_now[key] = (str(uuid.uuid4()), self._now())
+        if known is None:
+            return
+        remark_id, at = known
+        if remark.text:
+            self._put(
+                "remark",
+                key,
+                id=remark_id,
+                speaker="caller",
+                text=remark.text,
+                heard=remark.text,
+                at=at,
+            )
+        else:
+            self._put("unsaid", key, id=remark_id)
+
     def on_turn(self, info: CallInfo, turn: Turn, latency: TurnLatency) -> None:
         """Write down what the caller said."""
-        self._put_remark(
-            info,
+        key = _call_id(info)
+        with self._changed:
+            remark_id, _ = self._heard_now.pop(key, (str(uuid.uuid4()), None))
+        self._put(
+            "remark",
+            key,
+            id=remark_id,
             speaker="caller",
             text=turn.text,
             heard=turn.text,
@@ -209,6 +241,7 @@ class RecordWriter(CallObserver):
         with self._changed:
             self._said_now.pop(key, None)
             self._said_last.pop(key, None)
+            self._heard_now.pop(key, None)
 
     def on_end(self, info: CallInfo, summary: CallSummary) -> None:
         """Write down how a leg ended."""
@@ -260,9 +293,6 @@ class RecordWriter(CallObserver):
 
     def _put_call(self, info: CallInfo, **fields: object) -> None:
         self._put("call", _call_id(info), **fields)
-
-    def _put_remark(self, info: CallInfo, **fields: object) -> None:
-        self._put("remark", _call_id(info), id=str(uuid.uuid4()), **fields)
 
     def _put_delivery(self, call_id: str, due_at: datetime) -> None:
         if self._deliveries is not None:
@@ -424,6 +454,8 @@ class RecordWriter(CallObserver):
                 self._on_delivery()
         elif entry.kind == "remark":
             self._store.save_remark(entry.call_id, **entry.fields)
+        elif entry.kind == "unsaid":
+            self._store.drop_remark(str(entry.fields["id"]))
         else:
             self._store.add(DETAILS[entry.kind], entry.call_id, **entry.fields)
 

@@ -103,6 +103,7 @@ def test_a_process_that_redis_has_lost_lets_go_of_what_others_took(how: str) -> 
         assert spans.began == 2
         assert [leg.call_leg_id for leg in line.bridges[1].switchboard.legs()] == [call.id]
         assert line.bridges[0].switchboard.legs() == []
+        assert line.seen[0].summaries == []
         done.set()
         call.wait(LONG)
         assert line.seen[1].summary().reason == "agent"

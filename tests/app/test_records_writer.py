@@ -73,6 +73,43 @@ def hold_call(writer: RecordWriter, info: CallInfo = INFO) -> None:
     writer.on_end(info, CallSummary("caller", "normal_clearing", duration=10.0, turns=2))
 
 
+def hearing(text: str) -> Remark:
+    """What the caller has said of a turn that is not over."""
+    return Remark("caller", text, text, interrupted=True)
+
+
+def test_what_the_caller_says_is_written_while_they_say_it(writer: RecordWriter, url: str) -> None:
+    """It grows, becomes the turn, or goes again if it came to nothing."""
+    writer.on_begin(INFO)
+    store = RecordStore(url)
+
+    def remarks() -> list[tuple[str, bool]]:
+        assert writer.flush(PATIENCE)
+        record = store.call(INFO.call_leg_id)
+        assert record is not None
+        return [(remark.text, remark.until is None) for remark in record.remarks]
+
+    try:
+        writer.on_hearing(INFO, hearing(""))
+        writer.on_hearing(INFO, hearing("A table"))
+        assert remarks() == [("A table", True)]
+        writer.on_hearing(INFO, hearing("A table for two"))
+        assert remarks() == [("A table for two", True)]
+        turn = Turn(text="A table for two.", started_at=99.0, ended_at=99.5)
+        writer.on_turn(INFO, turn, TurnLatency())
+        writer.on_hearing(INFO, hearing(""))
+        assert remarks() == [("A table for two.", False)]
+        writer.on_hearing(INFO, hearing("Hm"))
+        assert remarks() == [("A table for two.", False), ("Hm", True)]
+        writer.on_hearing(INFO, hearing(""))
+        assert remarks() == [("A table for two.", False)]
+        # Keys alone are nothing to read.
+        writer.on_hearing(INFO, Remark("caller", "", "", digits="4"))
+        assert len(remarks()) == 1
+    finally:
+        store.close()
+
+
 def test_a_call_is_written_as_it_went(writer: RecordWriter, url: str) -> None:
     """Words, times, latencies, the recording and the end; of keys only how many."""
     hold_call(writer)

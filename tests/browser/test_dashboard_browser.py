@@ -20,6 +20,7 @@ from tests.app.dashboards import (
     ago,
     desk,
 )
+from tests.app.pair import pair
 from tests.app.phone import phone_line
 from tests.conftest import binary_or_skip
 from tests.loopback import PATIENCE
@@ -117,6 +118,57 @@ def test_a_reply_grows_where_it_stands(browser: Chromium, shop: Desk) -> None:
     assert browser.run("[...document.querySelectorAll('.turns li')].map(li => !!li.mark)") == [
         True, True, True, True,
     ]  # fmt: skip
+
+
+def test_the_callers_words_appear_while_they_are_said(browser: Chromium, shop: Desk) -> None:
+    """They grow, and go again if they came to nothing."""
+    add_call(shop.store, "leg-two", *SAID, live=True, began=30)
+    sign_in(browser, shop.url)
+    browser.open(f"{shop.url}/dashboard/calls/leg-two")
+    one = {"id": "h", "speaker": "caller", "at": ago(1)}
+    shop.store.save_remark("leg-two", text="For four", heard="For four", **one)
+    said = "document.querySelector('.turns .open')?.innerText"
+    browser.wait_for(f"{said}?.includes('For four')")
+    shop.store.save_remark("leg-two", text="For four people", heard="For four people", **one)
+    browser.wait_for(f"{said}?.includes('For four people')")
+    assert "caller" in str(browser.run(said)).lower()
+    shop.store.drop_remark("h")
+    browser.wait_for("!document.querySelector('.turns .open')")
+    assert browser.run("document.querySelectorAll('.turns li').length") == len(SAID)
+
+
+@pytest.mark.parametrize("button", ["hangup", "transfer"])
+def test_the_buttons_reach_a_call_of_another_process(
+    browser: Chromium, tmp_path: Path, button: str
+) -> None:
+    """The page comes from one, the call is held by the other; Redis is between them."""
+
+    def agent(call: Call) -> None:
+        call.say("Good morning.")
+        call.stay()
+
+    with pair(
+        agent,
+        BRIDGE_DASHBOARD_PASSWORD=PASSWORD,
+        DATABASE_URL=f"sqlite:///{tmp_path}/calls.db",
+    ) as line:
+        line.to = lambda environ: int(environ["PATH_INFO"].startswith("/dashboard"))
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies)
+        sign_in(browser, line.url)
+        browser.wait_for("document.querySelector('.card a')")
+        browser.leaving(lambda: browser.run("document.querySelector('.card a').click()"))
+        form = f"document.querySelector('form[action$={button}]')"
+        browser.run(f"{form}.closest('details').open = true")
+        if button == "transfer":
+            browser.run(f"{form}.querySelector('[name=to]').value = '+1 202 555 0177'")
+        browser.leaving(lambda: browser.run(f"{form}.querySelector('button').click()"))
+        notice = "The other phone is ringing" if button == "transfer" else "is being hung up"
+        assert notice in browser.text()
+        wanted = "transferred" if button == "transfer" else "operator"
+        assert line.seen[0].summary().reason == wanted
+        assert call.ended == (button == "hangup")
+        call.hang_up()
 
 
 def test_what_is_being_typed_stays(browser: Chromium, shop: Desk) -> None:
