@@ -32,6 +32,7 @@ COMMANDS = {
     "doctor": "Check everything that can be wrong, and say what to do.",
     "loadtest": "Measure how many calls at once the agent holds on this machine.",
     "new": "Write a small project that runs at once.",
+    "replay": "Play the caller of an earlier call to the agent again.",
     "serve": "Run the app on this machine.",
     "setup": "Make the Call Control application and attach a number.",
     "simulate": "Call the configured agent with an audio file as the caller.",

@@ -43,7 +43,7 @@ def command(
     store = RecordStore.of(settings.database_url, settings.home)
     try:
         if call_id is not None:
-            record = _find(store, call_id)
+            record = find(store, call_id)
             click.echo(_line(record) if export else "\n".join(_whole(record, numbers)))
         elif export:
             for record in store.every_call(number=number, live=True if live else None):
@@ -57,7 +57,8 @@ def command(
         store.close()
 
 
-def _find(store: RecordStore, call_id: str) -> CallRecord:
+def find(store: RecordStore, call_id: str) -> CallRecord:
+    """Get a call by its id or the beginning of it; raises RecordsError if that is no one call."""
     record = store.call(call_id)
     if record is not None:
         return record
