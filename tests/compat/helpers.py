@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import livekit.agents
 import livekit.rtc as rtc
 from livekit.agents import APIConnectOptions, stt, tts
 from livekit.agents.stt import SpeechEvent, SpeechEventType
@@ -23,6 +24,15 @@ ONCE = APIConnectOptions(max_retry=0, timeout=PATIENCE)
 
 SOON = APIConnectOptions(max_retry=3, retry_interval=0.1, timeout=PATIENCE)
 """Four attempts in quick succession."""
+
+
+def since(version: str) -> bool:
+    """Tell whether the framework is of this version or a later one."""
+
+    def numbers(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+
+    return numbers(livekit.agents.__version__) >= numbers(version)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
