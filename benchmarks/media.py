@@ -305,6 +305,7 @@ def search_all(page: Page, options: argparse.Namespace) -> None:
 
 def save(page: Page, options: argparse.Namespace) -> None:
     """Write down what there is, unless it is a try."""
+    page.rows.sort(key=lambda row: (int(row.group or 0), list(SERVERS).index(row.name)))
     names = {row.name for row in page.rows}
     servers = [f"- **{name}**: {SERVERS[name].what}." for name in SERVERS if name in names]
     page.intro = "\n\n".join([HELD if options.capacity else INTRO, "\n".join(servers)])
