@@ -24,22 +24,22 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound, RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Response as AnyResponse
 
+from bridge import ranges
 from bridge.bearer import bears
 from bridge.callcontrol import CallControl, is_call_ended
 from bridge.errors import BridgeError, CommandError, RecordsError, SettingsError, StorageError
 from bridge.records.document import document, outline
 from bridge.records.schema import CallRecord
 from bridge.records.store import Position, RecordStore, position
-from bridge.storage import Storage, Stored
+from bridge.storage import Storage
 
 __all__ = ["make_blueprint"]
 
@@ -53,8 +53,6 @@ BODY_LIMIT = 64 * 1024
 # Calls on a page.
 PAGE = 50
 LONGEST_PAGE = 200
-
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 # Begins a call to somebody: what the request's body says, and the new call's ids.
 Dial = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -217,42 +215,14 @@ class _Reader:
         record = self._store.recording(call_id, recording_id)
         if record is None or self._storage is None:
             raise ApiError(404, "not_found", "there is no such recording")
-        first, last, partly = self._range(record.location)
-        stored = self._storage.read(record.location, first, last)
-        if stored is None:
-            raise ApiError(404, "not_found", "the recording is not there")
-        return _audio(stored, partly=partly)
-
-    def _range(self, location: str) -> tuple[int, int | None, bool]:
-        """Read the ``Range`` header: first byte, last byte, and whether it is to be obeyed."""
-        match = RANGE.fullmatch(request.headers.get("Range", "").strip())
-        if match is None or not (match[1] or match[2]):
-            return 0, None, False
-        if match[1]:
-            return int(match[1]), int(match[2]) if match[2] else None, True
-        assert self._storage is not None
-        whole = self._storage.read(location)
-        if whole is None:
-            return 0, None, False
-        whole.close()
-        return max(0, whole.size - int(match[2])), None, True
-
-
-def _audio(stored: Stored, *, partly: bool) -> Response:
-    if partly and stored.first > stored.last:
-        stored.close()
-        refusal = _error(416, "range_not_satisfiable", "the recording is shorter")
-        refusal.headers["Content-Range"] = f"bytes */{stored.size}"
-        return refusal
-    answer = Response(
-        stored.blocks, 206 if partly else 200, mimetype="audio/wav", direct_passthrough=True
-    )
-    answer.headers["Accept-Ranges"] = "bytes"
-    answer.headers["Cache-Control"] = "private, no-store"
-    answer.content_length = stored.last - stored.first + 1
-    if partly:
-        answer.headers["Content-Range"] = f"bytes {stored.first}-{stored.last}/{stored.size}"
-    return answer
+        try:
+            return ranges.send(self._storage, record.location)
+        except NotFound:
+            raise ApiError(404, "not_found", "the recording is not there") from None
+        except RequestedRangeNotSatisfiable as error:
+            refusal = _error(416, "range_not_satisfiable", "the recording is shorter")
+            refusal.headers["Content-Range"] = f"bytes */{error.length}"
+            return refusal
 
 
 def _limit(value: str | None) -> int:

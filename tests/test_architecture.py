@@ -102,7 +102,8 @@ LAYERS: list[set[str]] = [
      "bridge.pacer", "bridge.recorder", "bridge.records", "bridge.registry", "bridge.sounds",
      "bridge.speech", "bridge.stream", "bridge.workpool"},
     {"bridge.bodies", "bridge.commandhttp", "bridge.inheritance", "bridge.mediasocket",
-     "bridge.handshake", "bridge.reader", "bridge.resumption", "bridge.storage", "bridge.uploads"},
+     "bridge.handshake", "bridge.ranges", "bridge.reader", "bridge.resumption",
+     "bridge.storage", "bridge.uploads"},
     # What decides.
     {"bridge.call", "bridge.callfacts", "bridge.callkeys", "bridge.callline", "bridge.callothers",
      "bridge.callsound", "bridge.calltalk", "bridge.events", "bridge.legevents",

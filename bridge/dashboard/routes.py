@@ -35,8 +35,9 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
+from bridge import ranges
 from bridge.callcontrol import CallControl
-from bridge.dashboard import health, listening, search
+from bridge.dashboard import health, search
 from bridge.dashboard.access import Gate
 from bridge.dashboard.actions import NOTICES, Actions, Calls, Outcome
 from bridge.dashboard.guard import ROOT, Guard, is_ours
@@ -211,7 +212,7 @@ def _call_routes(pages: Blueprint, reader: _Reader) -> None:
     @pages.get("/calls/<call_id>/recordings/<recording_id>")
     def recording(call_id: str, recording_id: str) -> Response:
         storage, location = reader.recording(call_id, recording_id)
-        return listening.send(storage, location)
+        return ranges.send(storage, location)
 
     @pages.get("/calls/<call_id>/recordings/<recording_id>/waveform")
     def waveform(call_id: str, recording_id: str) -> Response:
