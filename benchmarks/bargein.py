@@ -19,6 +19,7 @@ from conversation.agents import TALKER
 ENDPOINT = {"bridge": 500.0, "pipecat": None, "pipecat, 600 ms": 600.0}
 TOLD = {"pipecat, 600 ms": {"PEER_ENDPOINT_MS": "600"}}
 REPEAT = 3
+CALLS = (1, 10)
 COLUMNS = [
     Column("clear_p50_ms", "speech to clear p50 ms", 0, ratio=True),
     Column("clear_p90_ms", "p90 ms", 0),
@@ -63,7 +64,7 @@ def run(page: Page, quick: bool) -> None:
     for name, endpoint in ENDPOINT.items():
         try:
             with Running(App(name, 20, TOLD.get(name, {}))) as running:
-                for calls in (1, 10):
+                for calls in CALLS:
                     running.hold(calls, "break in", TALKER)
                     # One call says little in so many seconds.
                     seconds = 8.0 if quick else 30.0 if calls == 1 else 20.0
