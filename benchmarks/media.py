@@ -361,7 +361,11 @@ def main() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     page = make_page(options)
-    (search_all if options.capacity else measure_all)(page, options)
+    try:
+        (search_all if options.capacity else measure_all)(page, options)
+    except KeyboardInterrupt:
+        print("interrupted; what there is is written down", flush=True)
+        save(page, options)
     print(page.table())
     if not any(row.runs for row in page.rows):
         sys.exit("nothing was measured")
