@@ -38,36 +38,34 @@ class Overlap:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._words: list[str] = []
-        self._armed = False
-
-    @property
-    def armed(self) -> bool:
-        """Whether audio is being heard again, so that words may come twice."""
-        return self._armed
+        # Delivered words whose audio may still be in the ring, and those of them that the present
+        # connection has not repeated yet.  A word that was repeated stays among the first: its
+        # audio may be sent a third time.
+        self._kept: list[str] = []
+        self._due: list[str] = []
 
     def delivered(self, text: str, *, left: float) -> None:
-        """Note a final that went to the user.
+        """Note a final.
 
         Args:
-            text: its text.
-            left: seconds of speech that it may have covered and that are still in the ring; with 0
+            text: what of it went to the user; ``""`` if all of it was a repetition.
+            left: seconds of speech that were sent at some time and are still in the ring; with 0
                 everything delivered so far is out of it.
         """
+        self._kept += words_of(text)
         if left > 0:
-            most = math.ceil(left * FASTEST) + 1
-            self._words = (self._words + words_of(text))[-most:]
+            self._kept = self._kept[-(math.ceil(left * FASTEST) + 1) :]
         else:
-            self.disarm()
+            self._kept.clear()
+            self._due.clear()
 
     def arm(self) -> None:
-        """Note that the ring is being sent again."""
-        self._armed = bool(self._words)
+        """Note that the ring is being sent again, from its start."""
+        self._due = list(self._kept)
 
-    def disarm(self) -> None:
-        """Note that everything sent again has been heard."""
-        self._armed = False
-        self._words.clear()
+    def rest(self) -> None:
+        """Note that everything sent again has been heard; the ring may be sent again later."""
+        self._due.clear()
 
     def new_in(self, text: str, *, is_final: bool) -> str:
         """Get ``text`` from its first new word on; ``""`` if all of it was delivered before.
@@ -77,22 +75,21 @@ class Overlap:
             is_final: whether the words matched are used up; interims may repeat them.
         """
         heard = words_of(text)
-        if not self._armed or not heard:
+        if not self._due or not heard:
             return text
         count, used = self._match(heard)
         if count == 0:
             return text
         if is_final:
             # A final that goes on beyond the delivered words is the last that may repeat any.
-            self._words = self._words[used:] if count == len(heard) else []
-            self._armed = bool(self._words)
+            self._due = self._due[used:] if count == len(heard) else []
         if count == len(heard):
             return ""
         return text[list(_WORD.finditer(text))[count].start() :]
 
     def _match(self, heard: list[str]) -> tuple[int, int]:
         # How many words of `heard` were delivered, and how many delivered words that uses up.
-        matcher = SequenceMatcher(None, self._words, heard, autojunk=False)
+        matcher = SequenceMatcher(None, self._due, heard, autojunk=False)
         matched = 0
         best = (0, 0)
         for block in matcher.get_matching_blocks():
@@ -103,7 +100,7 @@ class Overlap:
             whole = len(heard) - end <= len(heard) // 4 and matched >= AGREEMENT * len(heard)
             if whole:
                 best = (len(heard), used)
-            elif len(self._words) - used <= (1 if end > 1 else 0):
+            elif len(self._due) - used <= (1 if end > 1 else 0):
                 # The delivered words end here, and these go on. (Perhaps the last one was torn.)
-                best = (end, len(self._words))
+                best = (end, len(self._due))
         return best

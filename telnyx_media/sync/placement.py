@@ -60,10 +60,10 @@ class Placement:
             transcript, left = self._place(transcript, feed)
             replayed = self._uplink.ring.start >= self._sent_again
         text = self._overlap.new_in(transcript.text, is_final=transcript.is_final)
-        if transcript.is_final and text:
+        if transcript.is_final:
             self._overlap.delivered(text, left=left)
         if replayed:
-            self._overlap.disarm()
+            self._overlap.rest()
         if not text and not (transcript.ends_utterance or transcript.resumed):
             return None
         if text != transcript.text:
@@ -83,7 +83,8 @@ class Placement:
                 end = min(end, ring.seconds(ring.start))
             self._heard_to = max(self._heard_to, end)
         placed = msgspec.structs.replace(transcript, start=start, end=max(start, end))
-        return placed, ring.speech_seconds(feed.position)
+        # All that was ever sent, not only on this connection: words of it may have been delivered.
+        return placed, ring.speech_seconds(max(feed.position, self._uplink.sent))
 
     def _cover(self, transcript: Transcript, feed: Feed) -> None:
         # `changed` is held.

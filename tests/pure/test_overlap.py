@@ -69,6 +69,29 @@ def test_several_finals_come_again() -> None:
     assert overlap.new_in("d e f", is_final=True) == "d e f"
 
 
+def test_words_come_a_third_time_after_a_second_loss() -> None:
+    """A connection that is lost while it repeats leaves all of it to be repeated."""
+    overlap = after_reconnect("a b c", "d e f")
+    assert overlap.new_in("a b c", is_final=True) == ""
+    overlap.delivered("", left=LEFT)
+    overlap.arm()
+
+    assert overlap.new_in("a b c", is_final=True) == ""
+    assert overlap.new_in("d e f", is_final=True) == ""
+
+
+def test_words_delivered_while_nothing_is_repeated_come_again_after_a_loss() -> None:
+    """The end of one repetition is not the end of all."""
+    overlap = after_reconnect("a b c")
+    assert overlap.new_in("a b c d e f", is_final=True) == "d e f"
+    overlap.delivered("d e f", left=LEFT)
+    overlap.rest()
+    assert overlap.new_in("d e f", is_final=True) == "d e f"
+    overlap.arm()
+
+    assert overlap.new_in("d e f", is_final=True) == ""
+
+
 def test_only_the_end_of_a_final_comes_again() -> None:
     """The ring began in the middle of it."""
     overlap = after_reconnect("one two three four")

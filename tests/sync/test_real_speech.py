@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from telnyx_media.pcm import Resampler, read_wav, silence
 from telnyx_media.sync import sttsession, uplink
 from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.stt import SpeechToText
-from tests.loopback import PATIENCE, faults
+from tests.loopback import PATIENCE, faults, wait_until
 from tests.loopback.servers import KEY, Behaviour, Conversation
-from tests.loopback.stt import RATE, SttPeer, paced
+from tests.loopback.stt import RATE, SttPeer
 
 pytest.importorskip("moonshine_voice", reason="the embedded recogniser's model is not installed")
 
@@ -24,16 +25,28 @@ from bridge.simulator.listeners import Listening, OfflineListener
 
 VOICES = Path(__file__).parent.parent / "data" / "voices"
 
+# Seconds without audio after which the engine has heard all that was sent.
+LULL = 0.1
+
 
 def listen(
-    until: float | None = None, then: Callable[[Conversation], None] | None = None
+    lull: threading.Event,
+    until: float | None = None,
+    then: Callable[[Conversation], None] | None = None,
 ) -> Behaviour:
-    """Make an engine that really listens, and is lost after ``until`` seconds of audio."""
+    """Make an engine that really listens, and is lost after ``until`` seconds of audio.
+
+    It sets ``lull`` whenever it has heard all there is.
+    """
 
     def behave(conversation: Conversation) -> None:
         listener = OfflineListener(Listening(sample_rate=RATE, endpoint=0.3))
         while True:
-            message = conversation.receive()
+            try:
+                message = conversation.receive(LULL)
+            except TimeoutError:
+                lull.set()
+                continue
             said = listener.feed(message) if isinstance(message, bytes) else listener.finalize()
             for one in said:
                 conversation.send(
@@ -68,19 +81,29 @@ def sixty_seconds() -> tuple[bytes, list[str]]:
     return audio, words
 
 
-def transcribe(audio: bytes, behaviours: list[Behaviour]) -> tuple[list[str], int]:
-    """Get the words that arrive, and the number of connections."""
+def transcribe(
+    audio: bytes, behaviours: list[Behaviour], lull: threading.Event
+) -> tuple[list[str], int]:
+    """Get the words that arrive, and the number of connections.
+
+    The speaker waits for the engine, second by second: an engine that shares a processor with other
+    tests is slower than the service, whose finals come within seconds of the words.
+    """
     with SttPeer(behaviours) as peer:
         stt = SpeechToText(
             api_key=KEY,
             base_url=peer.url,
             retry=RetryPolicy(delays=(0.02,), jitter=0.0),
-            reply_timeout=60,
-            # The audio comes six times as fast as it is spoken, and the engine is not as fast.
+            reply_timeout=120 * PATIENCE,
+            dead_after=24 * PATIENCE,
             buffer_seconds=120,
         )
         with stt.open(sample_rate=RATE) as session:
-            paced(audio, speed=6, send=session.send)
+            for at in range(0, len(audio), RATE * 2):
+                session.send(audio[at : at + RATE * 2])
+                wait_until(lambda: session.sent_seconds > session.audio_seconds - 0.1)
+                lull.clear()
+                assert lull.wait(24 * PATIENCE), "the engine does not listen"
             assert session.finish(24 * PATIENCE)
             words = words_of(" ".join(t.text for t in session if t.is_final))
         assert session.dropped == 0
@@ -106,15 +129,17 @@ def test_every_word_of_a_minute_with_five_disconnects(
     # This engine shares a processor with every other test; the service does not.
     monkeypatch.setattr(uplink, "ENGINE_SPEED", 0.1)
     monkeypatch.setattr(sttsession, "QUIET_PER_SECOND", 10.0)
+    lull = threading.Event()
     audio, words = sixty_seconds()
     chance = random.Random(seed)
     losses = [faults.vanish, faults.close(1000), faults.reset, faults.close(1011), faults.vanish]
     lives = [chance.uniform(2.0, 10.0) for _ in losses]
-    behaviours = [listen(life, loss) for life, loss in zip(lives, losses, strict=True)]
+    behaviours = [listen(lull, life, loss) for life, loss in zip(lives, losses, strict=True)]
 
-    heard, connections = transcribe(audio, [*behaviours, listen()])
+    heard, connections = transcribe(audio, [*behaviours, listen(lull)], lull)
 
-    assert connections == 6
+    # At the end one more may be asked for what no final has certainly covered.
+    assert connections in (6, 7)
     # The recogniser mishears a word here and there; a loss or a copy would be whole phrases.
     assert errors(words, heard) <= len(words) // 12
     assert abs(len(heard) - len(words)) <= 4
