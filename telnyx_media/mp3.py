@@ -21,6 +21,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -161,8 +162,7 @@ class Mp3Decoder:
         """Return what the present file still has, and be ready for the next."""
         pcm = self._decode(self._context.parse(None))
         try:
-            for frame in self._context.decode(None):
-                pcm += self._pcm(frame)
+            pcm += self._pcm(self._context.decode(None))
         except av.error.FFmpegError:
             self.damaged += 1
         # A new one also forgets the bits that frames borrow from those before them.
@@ -171,37 +171,43 @@ class Mp3Decoder:
         return pcm
 
     def _decode(self, packets: Iterable[av.Packet[Any]]) -> bytes:
-        out: list[bytes] = []
+        out = b""
+        frames: list[av.AudioFrame] = []
         for packet in packets:
             if not packet.size:
                 continue
             delay = _encoder_delay(bytes(packet))
             if delay is not None or self._at_head:
+                # What is decoded already belongs to the file before.
+                out += self._pcm(frames)
+                frames = []
                 self.files += 1
                 self._at_head = False
                 self._delay = (_LAME_DELAY if delay is None else delay) + _DECODER_DELAY
             if delay is not None:
                 continue
             try:
-                frames = self._context.decode(packet)
+                frames += self._context.decode(packet)
             except av.error.FFmpegError:
                 self.damaged += 1
-                continue
-            out.extend(self._pcm(frame) for frame in frames)
-        return b"".join(out)
+        return out + self._pcm(frames)
 
-    def _pcm(self, frame: av.AudioFrame) -> bytes:
-        head = b""
-        source = (frame.sample_rate, frame.layout.name, frame.format.name)
-        if source != self._source or self._resampler is None:
-            head = self._flush_resampler()
-            self._source = source
-            self.source_rate = frame.sample_rate
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=self.sample_rate)
-        if self._delay:
-            self._drop = round(self._delay * self.sample_rate / frame.sample_rate)
-            self._delay = 0
-        return head + self._kept(self._resampler.resample(frame))
+    def _pcm(self, frames: Iterable[av.AudioFrame]) -> bytes:
+        """Resample frames, those of one kind in one go: each go costs more than a frame does."""
+        out = b""
+        for source, alike in itertools.groupby(frames, _source):
+            if source != self._source or self._resampler is None:
+                out += self._flush_resampler()
+                self._source = source
+                self.source_rate = source[0]
+                self._resampler = av.AudioResampler(
+                    format="s16", layout="mono", rate=self.sample_rate
+                )
+            if self._delay:
+                self._drop = round(self._delay * self.sample_rate / source[0])
+                self._delay = 0
+            out += self._kept(self._resampler.resample(_joined(list(alike))))
+        return out
 
     def _flush_resampler(self) -> bytes:
         if self._resampler is None:
@@ -218,6 +224,28 @@ class Mp3Decoder:
             self._drop -= cut
             out.append(bytes(frame.planes[0])[cut * 2 : frame.samples * 2])
         return b"".join(out)
+
+
+def _source(frame: av.AudioFrame) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.layout.name, frame.format.name
+
+
+def _joined(frames: list[av.AudioFrame]) -> av.AudioFrame:
+    """Make one frame of several that are of one kind."""
+    first = frames[0]
+    if len(frames) == 1:
+        return first
+    joined = av.AudioFrame(
+        first.format.name, first.layout.name, sum(frame.samples for frame in frames)
+    )
+    joined.sample_rate = first.sample_rate
+    # Of planar audio, which is what the decoder makes, each plane is one channel.
+    width = first.format.bytes
+    for number, plane in enumerate(joined.planes):
+        plane.update(
+            b"".join(bytes(frame.planes[number])[: frame.samples * width] for frame in frames)
+        )
+    return joined
 
 
 def _context() -> av.AudioCodecContext:
