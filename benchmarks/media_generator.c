@@ -26,7 +26,7 @@
 #include <time.h>
 
 #define PACKET 0.02
-#define LINGER 0.5 /* seconds in which what is on its way may still come */
+#define LINGER 1.2 /* seconds in which what is on its way may still come */
 #define LONGEST (1 << 20)
 
 struct back { double at; int64_t bytes, first; };
