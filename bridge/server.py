@@ -12,6 +12,7 @@ Threads: ``drain/bridge``, one per worker process, made after the fork; it sleep
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import shutil
@@ -162,6 +163,10 @@ def post_worker_init(worker: Worker) -> None:
         bridge.books.start()
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _end_once(signal.getsignal(number)))
+    # What is loaded by now stays.  Looking through all of it for garbage takes a tenth of a second,
+    # during which nobody would hear anything; from here on only what came later is looked at.
+    gc.collect()
+    gc.freeze()
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
