@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +27,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from bridge.handshake import HandshakeRefused, SocketTaken
 from bridge.mediasocket import MediaSocket, SocketClosed
 from bridge.reader import Reader
+from bridge.registry import Refusal
 from bridge.switchboard import Switchboard
 from bridge.worker import CallWorker
+from telnyx_media.sync.threads import Deadline
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,10 @@ ROUTE = "/telnyx/media/<token>"
 # A token that nobody knows, one that was good for another stream, and one of a leg that this
 # process, which is full or on its way out, leaves to the others.
 STATUS = {"unknown": 404, "expired": 403, "in use": 403, "ended": 403, "elsewhere": 503}
+
+# Seconds that a second request for a stream is held, looking again so often: Telnyx may come back
+# before its lost socket was noticed here, or in the process that had it.
+COMING_BACK, LOOK_AGAIN = 0.5, 0.05
 
 
 def make_blueprint(switchboard: Switchboard, reader: Reader) -> Blueprint:
@@ -70,7 +77,7 @@ def serve(
     """
     if switchboard.pass_on(token, environ):
         return SocketTaken()
-    claimed = switchboard.claim(token)
+    claimed = _claim(switchboard, token)
     if not isinstance(claimed, CallWorker):
         return _refuse(STATUS[claimed], f"its token is {claimed}")
     lost = True
@@ -84,6 +91,16 @@ def serve(
     finally:
         switchboard.release(token, lost=lost)
     return SocketTaken()
+
+
+def _claim(switchboard: Switchboard, token: str) -> CallWorker | Refusal:
+    """Claim a token; one that is in use, once its socket is seen to be lost, or not at all."""
+    deadline = Deadline(COMING_BACK)
+    while True:
+        claimed = switchboard.claim(token)
+        if claimed != "in use" or deadline.expired:
+            return claimed
+        time.sleep(LOOK_AGAIN)
 
 
 def serve_handed(

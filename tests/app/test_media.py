@@ -15,7 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bridge.call import Call
+from bridge.registry import Claim, Refusal
 from bridge.simulator import SimulatedCall
+from bridge.simulator.behaviour import Behaviour
 from telnyx_media.frames import Media, MediaFormat, Start, Stop, encode_frame
 from tests.app.phone import Phone, phone_line
 from tests.loopback import PATIENCE
@@ -106,6 +108,32 @@ def test_a_token_in_use_is_refused(caplog: pytest.LogCaptureFixture) -> None:
         assert not call.ended
     [line] = lines(caplog, "bridge.media")
     assert token not in line
+
+
+def test_telnyx_may_come_back_before_its_lost_socket_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second socket waits a moment for the first to be over, and the call goes on with it."""
+    with phone_line(agent, behaviour=Behaviour(stream_lost="nothing")) as phone:
+        call = phone.call()
+        phone.seen.wait_for(lambda: phone.seen.media)
+        registry = phone.bridge.registry
+        claim, answers = registry.claim, []
+
+        def claim_and_cut(token: str) -> Claim | Refusal:
+            answers.append(claim(token))
+            if len(answers) == 1:
+                call.cut_media()
+            return answers[-1]
+
+        monkeypatch.setattr(registry, "claim", claim_and_cut)
+        with open_stream(phone, used_token(call)) as socket:
+            socket.send(start(call))
+            phone.seen.wait_for(lambda: len(phone.seen.media) == 2)
+            call.hang_up()
+            assert phone.seen.summary().streams == 2
+    assert answers[0] == "in use"
+    assert isinstance(answers[-1], Claim)
 
 
 def test_a_token_of_an_ended_leg_is_refused() -> None:
