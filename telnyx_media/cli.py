@@ -7,8 +7,10 @@ asked for goes to standard output, progress to standard error and only to a term
 from __future__ import annotations
 
 import array
+import errno
 import io
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -121,6 +123,10 @@ def speak(
     """Speak TEXT into a file; "-" reads the text from standard input."""
     if text == "-":
         text = sys.stdin.read()
+    folder = os.path.dirname(output)
+    if folder and not os.path.isdir(folder):
+        # Before anything is synthesised, which costs money.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
     if output != "-" and not output.lower().endswith(".wav"):
         with SpeechRest(api_key=api_key, base_url=url or API_URL) as rest:
             audio = b"".join(_counted(rest.speak(text, voice=voice, language=language)))

@@ -20,6 +20,7 @@ import requests
 import requests.adapters
 import requests.auth
 from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import TimeoutError as TimeoutError_
 from urllib3.util import Retry
 
@@ -133,13 +134,7 @@ class RestClient:
         except _NO_ADDRESS:
             problem = ConfigurationError("base_url: an absolute https:// address is needed")
         except requests.RequestException as error:
-            # A timeout of the last of several attempts comes wrapped.
-            cause = getattr(error.args[0], "reason", None) if error.args else None
-            where = f"{self.base_url}{path}"
-            if isinstance(cause, TimeoutError_):
-                problem = DeadlineExceeded(f"{where} took too long")
-            else:
-                problem = ConnectionLost(f"{where} cannot be reached ({type(error).__name__})")
+            problem = _unreachable(f"{self.base_url}{path}", error)
         else:
             if response.status_code == requests.codes.ok:
                 return response
@@ -169,6 +164,17 @@ class RestClient:
             request_id=scrub(response.headers.get("x-request-id", "")),
             retryable=code in RETRYABLE_STATUS or code >= 500,
         )
+
+
+def _unreachable(where: str, error: requests.RequestException) -> ConnectionLost:
+    # What the last of several attempts met comes wrapped; a refused connection is a timeout to
+    # urllib3.
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, TimeoutError_) and not isinstance(cause, NewConnectionError):
+        return DeadlineExceeded(f"{where} took too long")
+    system = getattr(cause, "__cause__", None)
+    words = system.strerror if isinstance(system, OSError) else None
+    return ConnectionLost(f"{where} cannot be reached ({words or type(error).__name__})")
 
 
 def content_of(response: requests.Response) -> bytes:

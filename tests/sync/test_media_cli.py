@@ -170,9 +170,11 @@ def test_errors_are_one_line(
         assert run("transcribe", path, "--url", server.url) == 1
     assert "Authentication failed" in one_line(capsys)
     with faults.closed_port() as url:
-        for _ in range(1):
-            assert run("transcribe", path, "--url", url.replace("ws:", "nope:")) == 1
+        assert run("transcribe", path, "--url", url.replace("ws:", "nope:")) == 1
     assert "base_url" in one_line(capsys)
+    # Nothing is synthesised that could not be kept.
+    assert run("speak", "Hello.", "-o", str(tmp_path / "nowhere" / "x.wav")) == 1
+    assert "nowhere: No such file" in one_line(capsys)
     monkeypatch.delenv("TELNYX_API_KEY")
     assert run("transcribe", path) == 1
     assert "TELNYX_API_KEY" in one_line(capsys)
