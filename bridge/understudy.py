@@ -10,8 +10,9 @@ sentence lasts.
 
 from __future__ import annotations
 
+import textwrap
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from bridge.call import Reply
@@ -102,7 +103,7 @@ class Understudy:
         made: list[str] = []
         heard: list[str] = []
         interrupted = False
-        for sentence in sentences:
+        for sentence in _commandable(sentences):
             made.append(sentence)
             reply = self._say_one(sentence, interruptible, parting=parting, error=error)
             interrupted = reply.interrupted
@@ -139,7 +140,7 @@ class Understudy:
 
     def _command(self, sentence: str, error: Exception) -> None:
         try:
-            self._control.speak(self._key, sentence[:SPEAK_LIMIT], self._voice())
+            self._control.speak(self._key, sentence, self._voice())
         except CommandError as refusal:
             if is_call_ended(refusal):
                 raise CallEnded("the call is over") from None
@@ -169,6 +170,12 @@ class Understudy:
         except CallEnded:
             return
         self._conversation.end_audio(speech)
+
+
+def _commandable(sentences: Iterable[str]) -> Iterator[str]:
+    # A sentence that is longer than a command may be is said in several.
+    for sentence in sentences:
+        yield from textwrap.wrap(sentence, SPEAK_LIMIT)
 
 
 def _join(texts: Iterable[str]) -> str:
