@@ -69,7 +69,7 @@ class FrameChannel(aio.Chan[Any]):
         self.sink: Callable[[bytes], None] | None = None
         self._clock = asyncio.get_running_loop()
         self._chunk = round(CHUNK_SECONDS * sample_rate)
-        self._frames: list[rtc.AudioFrame] = []
+        self._pieces: list[bytes] = []
         # Samples until the next chunk is complete; the first frame is one.
         self._missing = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -80,7 +80,8 @@ class FrameChannel(aio.Chan[Any]):
             self.pass_on()
             super().send_nowait(value)
             return
-        self._frames.append(value)
+        # Copied: whoever pushes may fill the same frame anew.
+        self._pieces.append(value.data.tobytes())
         self._missing -= value.samples_per_channel
         if self._missing <= 0:
             self.pass_on()
@@ -93,10 +94,10 @@ class FrameChannel(aio.Chan[Any]):
             self._timer.cancel()
             self._timer = None
         self._missing = self._chunk
-        if not self._frames:
+        if not self._pieces:
             return
-        pcm = b"".join([frame.data for frame in self._frames])
-        self._frames.clear()
+        pcm = b"".join(self._pieces)
+        self._pieces.clear()
         if self.closed:
             return
         if self.sink is not None and self.empty():

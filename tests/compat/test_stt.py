@@ -102,6 +102,24 @@ def test_a_stream_gives_every_word_in_order() -> None:
     run(main)
 
 
+def test_a_frame_may_be_filled_anew_once_it_was_pushed() -> None:
+    """As LiveKit's examples do, which make one frame and fill it every 10 or 20 ms."""
+    audio, expected = recording(4.0)
+
+    async def main() -> None:
+        with SttPeer(recognise()) as peer:
+            stream = make_stt(peer).stream(conn_options=ONCE)
+            pieces = [one for one in frames(audio) if one.samples_per_channel == RATE // 50]
+            shared = rtc.AudioFrame.create(RATE, 1, RATE // 50)
+            for piece in pieces:
+                shared.data[:] = piece.data
+                stream.push_frame(shared)
+            stream.end_input()
+            assert words(await collect(stream)) == expected
+
+    run(main)
+
+
 def test_recognize_gives_one_final() -> None:
     """A buffer is one final transcript: texts joined, confidence averaged."""
     audio, said = recording(4.0)
