@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ from conversation.agents import ANSWER, GREETING, TALK
 from conversation.calls import make_plans
 from conversation.clips import Wardrobe
 from conversation.peer import Peer
-from conversation.run import Line, Ours, Voice, run
+from conversation.run import Line, Ours, Outcome, Voice, run
 from conversation.sounds import RATE
 from telnyx_media.sentences import SentenceSplitter
 
@@ -49,16 +50,24 @@ def main(short: bool, peer: bool, only: str, out: Path, variables: tuple[str, ..
     lines = [Line("bridge", lambda simulator: Ours(simulator, out / "bridge.log", given))]
     if peer:
         lines.append(Line("pipecat", lambda simulator: Peer(simulator, out / "pipecat.log")))
+    outcomes: list[Outcome] = []
+    # Who has no more time gets the table of the calls that are over.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopped = False
     try:
         with ExitStack() as stack:
             ready = [stack.enter_context(line) for line in lines]
-            outcomes = run(
+            for outcome in run(
                 ready, plans, opening, out / "failures", lambda text: click.echo(text, err=True)
-            )
+            ):
+                outcomes.append(outcome)
+    except KeyboardInterrupt:
+        stopped = True
+        click.echo("stopped before the last call", err=True)
     except BridgeError as error:
         raise click.ClickException(str(error)) from None
     agents = [line.name for line in lines]
-    errors = [] if only else heard.measure(out, 1 if short else 3)
+    errors = [] if only or stopped else heard.measure(out, 1 if short else 3)
     text = table.markdown(table.rows(outcomes, agents))
     click.echo(text)
     (out / "table.md").write_text(text + "\n")

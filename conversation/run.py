@@ -144,8 +144,10 @@ class Ours(AbstractContextManager[str]):
 def run(
     lines: Sequence[Line], plans: Sequence[Plan], opening: bytes, failures: Path,
     progress: Callable[[str], None],
-) -> list[Outcome]:  # fmt: skip
+) -> Iterator[Outcome]:  # fmt: skip
     """Hold every call with every agent, a few at a time, the agents taking turns.
+
+    What was found on a call comes as soon as the call is over.
 
     Args:
         lines: the agents.
@@ -154,15 +156,13 @@ def run(
         failures: folder for the audio of what went wrong.
         progress: told how far it is.
     """
-    outcomes: list[Outcome] = []
     for at in range(0, len(plans), AT_A_TIME):
         batch = plans[at : at + AT_A_TIME]
         load = os.getloadavg()[0]
         progress(f"calls {at + 1} to {at + len(batch)} of {len(plans)} (load {load:.1f})")
         for line in lines:
             for plan, call in line.hold(batch):
-                outcomes += _judge(line.name, plan, call, opening, failures)
-    return outcomes
+                yield from _judge(line.name, plan, call, opening, failures)
 
 
 def _judge(

@@ -77,7 +77,7 @@ def test_conversation_holds(tmp_path: Path) -> None:
     first = SentenceSplitter("en-US").feed(TALK)[0]
     opening = resample(b"".join(Voice().speak(first, 1.0)), Voice.sample_rate, RATE)
     with Line("bridge", lambda simulator: Ours(simulator, tmp_path / "log", {})) as line:
-        outcomes = run([line], plans, opening, tmp_path / "failures", lambda text: None)
+        outcomes = list(run([line], plans, opening, tmp_path / "failures", lambda text: None))
     kinds = {outcome.finding.kind for outcome in outcomes}
     assert kinds == {"interruption", "false alarm", "echo"}
     wrong = [
