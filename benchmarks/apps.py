@@ -5,6 +5,7 @@ Blocks: entering an application waits until it answers; a command to the far end
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -157,7 +158,7 @@ class App:
         settings = {
             "PUBLIC_URL": url, "BRIDGE_HOME": self._folder.name, "LOG_LEVEL": "error",
             "BRIDGE_AGENT": "benchmarks.agents:answer", "BRIDGE_MAX_CALLS": str(self.calls),
-            "BRIDGE_THREADS": str(max(64, threads_for(self.calls))), "NO_PROXY": "*",
+            "BRIDGE_THREADS": str(max(64, threads_for(self.calls))), "NO_PROXY": "*", "BRIDGE_DRAIN_SECONDS": "1",
         }  # fmt: skip
         bare = ["-k", "gthread", "--threads", "64", "benchmarks.bare_webhooks:app"]
         words = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}"]
@@ -196,7 +197,9 @@ class App:
                 process.wait(ENDING)
             except subprocess.TimeoutExpired:
                 for worker in workers:
-                    os.kill(int(worker), signal.SIGKILL)
+                    # It may have ended meanwhile.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(worker), signal.SIGKILL)
                 process.kill()
                 process.wait()
             if process.stdout is not None:

@@ -12,7 +12,7 @@ from benchmarks.report import Column, Page, Panel, versions
 from benchmarks.scaling import redis
 from conversation.agents import TALKER
 
-CALLS = 5
+CALLS, AT_ONCE = 5, (1, 8)
 REPEAT = 3
 COLUMNS = [
     Column("rate", "webhooks/s", 0, ratio=True),
@@ -41,7 +41,7 @@ def run(page: Page, quick: bool) -> None:
                     running.hold(CALLS, "listen", TALKER)
                 else:
                     running.far.do("strangers", count=CALLS)
-                for at_once in (1, 8):
+                for at_once in AT_ONCE:
                     found = running.far.do(
                         "webhooks", seconds=2.0 if quick else 6.0, at_once=at_once
                     )
