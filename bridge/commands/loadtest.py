@@ -11,7 +11,15 @@ from typing import cast
 import click
 
 from bridge.loadtest import load
-from bridge.loadtest.figures import Measured, capacity, levels, room, threads_for, why_bad
+from bridge.loadtest.figures import (
+    OWN_LATENESS,
+    Measured,
+    capacity,
+    levels,
+    room,
+    threads_for,
+    why_bad,
+)
 from bridge.settings import Settings
 
 HEAD = "calls   CPU    CPU/call  memory   replies p50   p99      gaps   simulator late / CPU"
@@ -127,7 +135,13 @@ def tell(steps: list[Measured], held: int) -> None:
         more = f"; by its CPU time, a core holds about {fits}" if fits and fits > held else ""
         click.echo(f"All {held} calls were held well{more}.")
     else:
-        click.echo(f"{held} calls were held well, {steps[held_index(steps, held) + 1].calls} not.")
+        bad = steps[held_index(steps, held) + 1]
+        click.echo(f"{held} calls were held well, {bad.calls} not.")
+        if bad.lateness > OWN_LATENESS:
+            click.echo(
+                "The simulator was late itself: with a core of its own, or on a machine that has "
+                "nothing else to do, there may be room for more."
+            )
     click.echo("For each process, set:")
     click.echo(f"  BRIDGE_MAX_CALLS={held}")
     click.echo(f"  BRIDGE_THREADS={max(64, threads_for(held))}")

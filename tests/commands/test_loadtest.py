@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bridge import cli
+from bridge.commands.loadtest import tell
+from bridge.loadtest.figures import Measured
 
 
 @pytest.mark.slow
@@ -44,3 +47,15 @@ def test_an_agent_that_is_not_there_is_one_line(
     printed = capsys.readouterr().err
     assert printed.startswith("bridge: the app did not start: ")
     assert "nothing" in printed
+
+
+def test_the_end_says_when_the_simulator_was_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """A step that failed while the simulator was late itself is no verdict on the app."""
+    good = Measured(2, [0.5], 0, 0, 0, 0.1, 10**8, 0.001, 0.1)
+    tell([good, replace(good, calls=4, gaps=1)], 2)
+    assert "late itself" not in capsys.readouterr().out
+    tell([good, replace(good, calls=4, gaps=1, lateness=0.05)], 2)
+    printed = capsys.readouterr().out
+    assert "2 calls were held well, 4 not." in printed
+    assert "late itself" in printed
+    assert "BRIDGE_MAX_CALLS=2" in printed
