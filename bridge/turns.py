@@ -23,7 +23,6 @@ The decisions, in the order in which they come:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.bargein import BargeInWatch
@@ -45,19 +44,14 @@ from bridge.decisions import (
 from bridge.echoguard import EchoGuard
 from bridge.echowords import EchoWords
 from bridge.endpointing import Utterance
+from bridge.interjection import Interjection
 from bridge.keyturn import KeyTurn
-from bridge.phrases import is_backchannel, language_of, words
+from bridge.phrases import language_of, words
 from bridge.voicetrack import VoiceTrack
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
     from telnyx_media.transcripts import Transcript
-
-# Words of an interim that are enough to decide; a backchannel hardly has as many.
-FIRM = 3
-
-# Seconds.  A "yeah" that was taken for a backchannel was an answer if the agent ends so soon after.
-ANSWER_OVERLAP = 1.5
 
 
 class TurnTaking:
@@ -76,13 +70,12 @@ class TurnTaking:
         self._echo = EchoGuard(self._settings.echo_margin)
         self._echo_words = EchoWords()
         self._keys = KeyTurn(self._settings)
-        self.speak_language(self._settings.language)
+        self._interjection = Interjection(
+            self._settings, self._utterance, self._watch, language_of(self._settings.language)
+        )
         self._decisions: list[Decision] = []
         self._pause_due: float | None = None
         self._expected: Turn | None = None
-        self._min_words = self._settings.min_words
-        self._backchannel: Turn | None = None
-        self._backchannel_at = 0.0
         self._quiet_from: float | None = None
 
     @classmethod
@@ -165,7 +158,7 @@ class TurnTaking:
             self._expect()
         watch = self._watch
         if watch.armed and transcript.is_final and text and changed:
-            if self._has_words():
+            if self._interjection.has_words:
                 # No voice was heard, or it was taken for a cough: the words say otherwise.
                 self._raise_alarm(now, self._utterance.started_at)
             elif not self._voice.speaking:
@@ -199,9 +192,8 @@ class TurnTaking:
             min_words: words that make it an interruption; ``None``: as the settings say.
         """
         self._watch.agent_started(interruptible=interruptible, min_speech=min_speech)
-        self._min_words = self._settings.min_words if min_words is None else min_words
+        self._interjection.begin(min_words)
         self._echo_words.begin()
-        self._backchannel = None
         if not self._utterance.open:
             self._echo_words.faint = True
 
@@ -218,8 +210,8 @@ class TurnTaking:
             return
         self._watch.agent_stopped()
         self._lost_the_floor(now)
-        answer, self._backchannel = self._backchannel, None
-        if answer is not None and now - self._backchannel_at <= ANSWER_OVERLAP:
+        answer = self._interjection.answer(now)
+        if answer is not None:
             self._revoke()
             self._decisions.append(TurnEnded(answer))
 
@@ -284,10 +276,8 @@ class TurnTaking:
 
     def speak_language(self, language: str) -> None:
         """Take the caller to speak this language from now on, by its tag."""
-        known = language_of(language)
-        more = {" ".join(words(phrase)) for phrase in self._settings.backchannels}
-        self._language = replace(known, backchannels=known.backchannels | more)
-        self._utterance.language = known
+        self._utterance.language = language_of(language)
+        self._interjection.speak_language(self._utterance.language)
 
     # The voice
 
@@ -326,35 +316,13 @@ class TurnTaking:
 
     def _keep_backchannel(self, now: float) -> None:
         if self._utterance.text:
-            self._backchannel, self._backchannel_at = self._take(now), now
+            self._interjection.keep(self._take(now), now)
             self._revoke()
 
     def _judge(self, now: float) -> None:
-        """Make the alarm an interruption if there are words enough.
-
-        What a recogniser first makes of a short sound is often wrong, so its final is waited for;
-        that costs the caller nothing, since the agent is silent already.
-        """
-        if self._watch.alarm_at is None or not self._has_words():
-            return
-        many = len(words(self._utterance.text)) >= FIRM
-        if self._utterance.has_final or (many and not self._watch.sound_is_short):
+        """Make the alarm an interruption if there are words enough."""
+        if self._watch.alarm_at is not None and self._interjection.takes_the_floor:
             self._confirm(now)
-
-    def _has_words(self) -> bool:
-        return len(words(self._utterance.text)) >= max(1, self._min_words) and not self._is_idle()
-
-    def _is_idle(self) -> bool:
-        """Whether what was said wants no answer: a backchannel, or a word that was hardly one.
-
-        Unless it is a word like "stop", or the second sound in a row: a caller who insists.
-        """
-        text = self._utterance.text
-        if is_backchannel(text, self._language):
-            return True
-        said = words(text)
-        doubtful = self._utterance.doubtful and 0 < len(said) < FIRM and not self._watch.insists
-        return doubtful and self._language.halts.isdisjoint(said)
 
     def _alarm_ends_at(self) -> float | None:
         if self._watch.alarm_at is None:
@@ -362,7 +330,7 @@ class TurnTaking:
         utterance, settings = self._utterance, self._settings
         if not utterance.text:
             return self._watch.gives_up_at(None)
-        if not self._is_idle():
+        if not self._interjection.is_idle:
             return self._watch.gives_up_at(settings.words_wait)
         # An interim "uh" may become "a table"; a final one is all there was.
         return self._watch.gives_up_at(settings.short_wait if utterance.waits_for_text else 0.0)
@@ -370,7 +338,7 @@ class TurnTaking:
     def _poll_alarm(self, now: float) -> None:
         ends_at = self._alarm_ends_at()
         if ends_at is not None and ends_at <= now:
-            if self._has_words():
+            if self._interjection.has_words:
                 self._confirm(now)
             else:
                 self._dismiss(now)
@@ -424,12 +392,12 @@ class TurnTaking:
             self._decisions.append(TurnExpected(turn))
 
     def _end_utterance(self, now: float) -> None:
-        chosen, idle = self._utterance.chosen, self._is_idle()
+        chosen, idle = self._utterance.chosen, self._interjection.is_idle
         turn = self._take(now)
         if not turn.text:
             return
         if self._watch.agent_speaking and idle:
-            self._backchannel, self._backchannel_at = turn, now
+            self._interjection.keep(turn, now)
             self._revoke()
             return
         if not self._as_expected(turn.text):
