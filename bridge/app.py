@@ -7,12 +7,12 @@ start theirs when they have something to do, and :meth:`Bridge.close` joins them
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, Flask, Response
 
-from bridge import dashboard, logs, media, webhooks
+from bridge import dashboard, listenin, logs, media, webhooks
 from bridge.agents import load_agent
 from bridge.books import Books
 from bridge.call import Call
@@ -113,10 +113,16 @@ class Bridge:
             self.fleet.attach(
                 self.switchboard,
                 self.pool.submit,
-                lambda token, environ: media.serve_handed(
-                    self.switchboard, self.reader, token, environ
-                ),
+                self._serve_handed,
             )
+
+    def _serve_handed(self, token: str, environ: Mapping[str, Any]) -> None:
+        """Serve a connection that another process of this machine has taken."""
+        _, slash, key = token.partition("/")
+        if slash:
+            listenin.serve_handed(self.switchboard.listeners, key, environ)
+        else:
+            media.serve_handed(self.switchboard, self.reader, token, environ)
 
     def _room(self) -> int:
         """Tell the other processes how many calls this one takes."""

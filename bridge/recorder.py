@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from bridge.observer import Recording
 from bridge.storage import DirectoryStorage, Storage
@@ -191,17 +191,43 @@ class _File:
             self._file.close()
 
 
+class Begun(Protocol):
+    """A recording that was begun; ``failed`` once it was given up."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was given up."""
+
+    @property
+    def path(self) -> Path:
+        """Where it will be."""
+
+
+class Sink(Protocol):
+    """Where the audio of a leg goes: to a file, or to somebody who listens."""
+
+    def begin(
+        self, name: str, sample_rate: int, on_saved: Callable[[Recording], object] | None = None
+    ) -> Any:
+        """Begin a recording; never waits."""
+
+    def write(self, file: Any, audio: bytes | None) -> None:
+        """Append stereo audio, or complete it with ``None``; never waits."""
+
+
 class CallRecorder:
     """The recording of one leg; any thread may call any method, and none blocks."""
 
     def __init__(
         self,
-        writer: RecordingWriter,
+        writer: Sink,
         name: str,
         decoder: Codec,
         *,
         on_saved: Callable[[Recording], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        kept: float = KEPT,
+        block: float = BLOCK,
     ) -> None:
         """Prepare; the recording begins with the first audio of the caller.
 
@@ -211,15 +237,19 @@ class CallRecorder:
             decoder: decodes what the agent says; nobody else may use it.
             on_saved: called on the writer's thread when the recording is complete.
             clock: the time in seconds.
+            kept: seconds that are kept back, since a ``clear`` may drop them.
+            block: seconds that are written at a time.
         """
         self._writer = writer
+        self._kept = kept
+        self._block = block
         self._name = name
         self._decoder = decoder
         self._on_saved = on_saved
         self._clock = clock
         # Guards everything below.
         self._lock = threading.Lock()
-        self._file: _File | None = None
+        self._file: Begun | None = None
         self._rate = decoder.sample_rate
         self._zero = 0.0
         # Samples written so far, and what follows them: bytes of the caller and of the agent.
@@ -251,7 +281,7 @@ class CallRecorder:
             if gap > GAP * self._rate * 2:
                 self._caller += bytes(gap)
             self._caller += pcm
-            self._write(self._place(now) - 2 * int(KEPT * self._rate))
+            self._write(self._place(now) - 2 * int(self._kept * self._rate))
 
     def outbound(self, payload: bytes) -> None:
         """Take what was sent of the agent's voice, as it was sent."""
@@ -290,7 +320,7 @@ class CallRecorder:
 
     def _write(self, size: int, *, at_least: int | None = None) -> None:
         """Hand the first ``size`` bytes of each channel to the writer, if that is worth it."""
-        least = 2 * int(BLOCK * self._rate) if at_least is None else at_least
+        least = 2 * int(self._block * self._rate) if at_least is None else at_least
         if self._file is None or size < least:
             return
         left, right = bytes(self._caller[:size]), bytes(self._agent[:size])

@@ -6,13 +6,31 @@ blocks.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from bridge.errors import BridgeError
 from bridge.recorder import CallRecorder
 
 __all__ = ["RecordTap"]
+
+
+class Taker(Protocol):
+    """What is told of a call's sound: a recorder, or somebody who listens."""
+
+    def inbound(self, pcm: bytes, sample_rate: int) -> None:
+        """Take what the caller said."""
+
+    def outbound(self, payload: bytes) -> None:
+        """Take what was sent of the agent's voice."""
+
+    def cleared(self) -> None:
+        """Take back what was sent and not played."""
+
+    def close(self) -> None:
+        """Learn that there is no more."""
 
 
 class RecordTap:
@@ -30,7 +48,11 @@ class RecordTap:
         self._count = 0
         self._recorder: CallRecorder | None = None
         self._blind_for: frozenset[str] = frozenset()
+        # Replaced, never changed: the taps look without a lock.
+        self._ears: tuple[Taker, ...] = ()
+        self._lock = threading.Lock()
         self.path: Path | None = None
+        self._closed = False
         if on and make is not None:
             self.start()
 
@@ -68,23 +90,47 @@ class RecordTap:
         """End for good; may be called twice."""
         self._make = None
         self.stop()
+        with self._lock:
+            ears, self._ears = self._ears, ()
+            self._closed = True
+        for ear in ears:
+            ear.close()
+
+    # -- whoever listens --------------------------------------------------------------------------
+
+    def join(self, ear: Taker) -> None:
+        """Have somebody hear the call, too; closed at once if it is over."""
+        with self._lock:
+            over = self._closed
+            if not over:
+                self._ears = (*self._ears, ear)
+        if over:
+            ear.close()
+
+    def leave(self, ear: Taker) -> None:
+        """Have them hear no more."""
+        with self._lock:
+            self._ears = tuple(other for other in self._ears if other is not ear)
+        ear.close()
 
     # -- the taps ---------------------------------------------------------------------------------
 
     def inbound(self, pcm: bytes, sample_rate: int) -> None:
         """Take what the caller said."""
-        recorder = self._recorder
-        if recorder is not None:
+        for recorder in self._all():
             recorder.inbound(bytes(len(pcm)) if self._blind_for else pcm, sample_rate)
 
     def outbound(self, payload: bytes) -> None:
         """Take what was sent of the agent's voice; the recorder fills what is missing."""
-        recorder = self._recorder
-        if recorder is not None and not self._blind_for:
-            recorder.outbound(payload)
+        if not self._blind_for:
+            for recorder in self._all():
+                recorder.outbound(payload)
 
     def cleared(self) -> None:
         """Take back what was sent and not played."""
-        recorder = self._recorder
-        if recorder is not None:
+        for recorder in self._all():
             recorder.cleared()
+
+    def _all(self) -> tuple[Taker, ...]:
+        recorder = self._recorder
+        return self._ears if recorder is None else (recorder, *self._ears)

@@ -345,6 +345,12 @@ class Settings(BaseSettings):
         alias="BRIDGE_CONNECTION_ID",
         description="Call Control application that calls somebody",
     )
+    listen_in: Switch = Field(
+        False,
+        alias="BRIDGE_LISTEN_IN",
+        description="whether live calls can be listened to in the dashboard; the law may ask that "
+        "both sides are told",
+    )
     record_calls: Switch = Field(
         True,
         alias="BRIDGE_RECORD",

@@ -32,6 +32,7 @@ from bridge.errors import AgentError, CommandError, DialFailed, EventError, Sett
 from bridge.events import CallHangup, CallInitiated, DtmfReceived, Event, parse_event
 from bridge.inheritance import UNNAMED, Inheritance
 from bridge.legline import Services
+from bridge.listenin import ListenIn
 from bridge.observer import Audience, CallObserver
 from bridge.outbound import DETECT, Outbound
 from bridge.overflow import Overflow, Waiting
@@ -100,6 +101,9 @@ class Elsewhere(Protocol):
     def shut(self) -> None:
         """Take in no more connections that others would hand to this process."""
 
+    def pass_listener(self, key: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a listener's request to the leg's process; whether that could be done."""
+
     def departed(self, info: CallInfo) -> None:
         """Tell that a leg's agent here has fallen silent."""
 
@@ -161,6 +165,10 @@ class Switchboard:
         self._make_detector = make_detector
         self._outbound = Outbound(control, self._begin_outbound)
         self._overflow = Overflow(settings, control)
+        self.listeners = ListenIn(
+            self._find,
+            (lambda key, environ: False) if elsewhere is None else elsewhere.pass_listener,
+        )
         # The first one of a process loads the model; no call is to wait for that.
         VoiceDetector()
         # Guards everything below.

@@ -52,6 +52,7 @@ from bridge.judging import Judge
 from bridge.legevents import LegEvents
 from bridge.legline import LegLine, Services
 from bridge.legreport import LegReport
+from bridge.listenin import Ear, listen
 from bridge.logs import LegLogger, leg_logger
 from bridge.observer import CallObserver, CallSummary, Recording
 from bridge.pacer import Pacer
@@ -462,6 +463,10 @@ class CallWorker:
         with self._life:
             self._goodbye = (words, timeout)
             self._life.notify_all()
+
+    def listen_in(self) -> Ear:
+        """Have somebody in the dashboard hear the call, from now on."""
+        return listen(self._recorder, _outbound_codec(self._settings))
 
     def let_go(self) -> bool:
         """Leave the leg to another process, which has it already; the call goes on."""

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from bridge.callcontrol import CallControl, is_call_ended
 from bridge.errors import CommandError
+from bridge.listenin import ListenIn
 from bridge.records.schema import CallRecord
 from bridge.records.store import RecordStore
 
@@ -43,6 +44,10 @@ class Calls(Protocol):
 
     def transfer(self, key: str, to: str) -> bool:
         """Put a leg's caller through; returns at once; whether there was such a leg."""
+
+    @property
+    def listeners(self) -> ListenIn:
+        """Who listens to live calls."""
 
 
 class Actions:

@@ -45,6 +45,7 @@ from bridge.dashboard.troubles import troubles
 from bridge.dashboard.views import PARTS, CallView, clock, look, milliseconds
 from bridge.dashboard.waveform import Waveforms
 from bridge.errors import BridgeError, RecordsError, StorageError
+from bridge.handshake import SocketTaken
 from bridge.metrics import Metrics
 from bridge.records.schema import CallRecord
 from bridge.records.store import RecordStore
@@ -108,9 +109,11 @@ def make_blueprint(parts: Dashboard) -> Blueprint | None:
     pages.after_request(guard.leave)
     _helpers(pages, guard)
     _session_routes(pages, guard)
-    reader = _Reader(parts.store, parts.storage)
+    reader = _Reader(parts.store, parts.storage, listen_in=settings.listen_in)
     _call_routes(pages, reader)
     _action_routes(pages, reader, Actions(parts.calls, parts.control, parts.store))
+    if settings.listen_in:
+        _listening_route(pages, reader, parts.calls)
     _health_routes(pages, parts)
     _errors(pages)
     return pages
@@ -207,6 +210,7 @@ def _call_routes(pages: Blueprint, reader: _Reader) -> None:
             call=view,
             notice_key=key if key in NOTICES else None,
             notice=NOTICES.get(key or ""),
+            listen_in=reader.listen_in,
         )
 
     @pages.get("/calls/<call_id>/recordings/<recording_id>")
@@ -221,6 +225,22 @@ def _call_routes(pages: Blueprint, reader: _Reader) -> None:
         if drawn is None:
             raise NotFound
         return jsonify(columns=drawn.columns, caller=drawn.caller, agent=drawn.agent)
+
+
+def _listening_route(pages: Blueprint, reader: _Reader, calls: Calls) -> None:
+    @pages.get("/calls/<call_id>/live.wav")
+    def listen_in(call_id: str) -> AnyResponse:
+        key = reader.call(call_id).id
+        ear = calls.listeners.open(key)
+        if ear == "nobody":
+            if calls.listeners.pass_on(key, request.environ):
+                return SocketTaken()
+            raise NotFound
+        if ear == "busy":
+            return Response("busy\n", 503, mimetype="text/plain")
+        answer = Response(ear.hear(), mimetype="audio/wav", direct_passthrough=True)
+        answer.call_on_close(ear.leave)
+        return answer
 
 
 def _action_routes(pages: Blueprint, reader: _Reader, actions: Actions) -> None:
@@ -282,8 +302,11 @@ def _errors(pages: Blueprint) -> None:
 class _Reader:
     """Reads what the pages show."""
 
-    def __init__(self, store: RecordStore, storage: Storage | None) -> None:
+    def __init__(
+        self, store: RecordStore, storage: Storage | None, *, listen_in: bool = False
+    ) -> None:
         self.store = store
+        self.listen_in = listen_in
         self._storage = storage
         self.waveforms = None if storage is None else Waveforms(storage)
 

@@ -31,7 +31,7 @@ from bridge.events import Event, parse_event
 from bridge.fleet.chronicle import Chronicle
 from bridge.fleet.estates import number
 from bridge.fleet.membership import Member, Membership
-from bridge.fleet.passage import Passage, Serve, pass_on
+from bridge.fleet.passage import HANDED, Passage, Serve, pass_on
 from bridge.fleet.redisregistry import RedisRegistry
 from bridge.fleet.store import FleetStore, namespace
 from bridge.inheritance import Inheritance, decode_info, encode_info
@@ -253,6 +253,17 @@ class Fleet:
         """
         owner = self.registry.owner(token)
         return owner not in ("", self.process) and pass_on(owner, token, environ)
+
+    def pass_listener(self, key: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a listener's request to the process that has a leg, if that is on this machine."""
+        info = self.registry.find(key)
+        try:
+            owner = info and self._store.call("HGET", f"leg:{info.call_control_id}", "owner")
+        except RegistryAway:
+            return False
+        if info is None or not owner or owner == self.process:
+            return False
+        return pass_on(str(owner), HANDED + info.call_control_id, environ)
 
     def shut(self) -> None:
         """Take in no more connections that others would hand to this process."""

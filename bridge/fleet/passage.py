@@ -35,7 +35,7 @@ from typing import Any
 from bridge.failures import where
 from telnyx_media.sync.threads import ThreadGroup
 
-__all__ = ["Passage", "Serve", "pass_on"]
+__all__ = ["HANDED", "Passage", "Serve", "pass_on"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,10 @@ TAKING = 5.0
 REQUEST_LIMIT = 64 * 1024
 
 _TAKEN = b"\x01"
+
+# What a token begins with that is a listener's, in front of the leg: no stream token
+# has such a sign.
+HANDED = "ear/"
 
 # Under which names web servers hand out a request's socket.
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")

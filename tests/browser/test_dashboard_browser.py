@@ -137,6 +137,31 @@ def test_the_callers_words_appear_while_they_are_said(browser: Chromium, shop: D
     assert browser.run("document.querySelectorAll('.turns li').length") == len(SAID)
 
 
+def test_a_live_call_is_listened_to(browser: Chromium) -> None:
+    """The player of the page plays it while it goes on, once somebody presses its button."""
+    done = threading.Event()
+
+    def agent(call: Call) -> None:
+        call.say("There is much to be told about this. " * 20, interruptible=False)
+        done.wait(8 * PATIENCE)
+
+    with ExitStack() as stack:
+        on = {"BRIDGE_DASHBOARD_PASSWORD": PASSWORD, "BRIDGE_LISTEN_IN": "on"}
+        phone = stack.enter_context(phone_line(agent, **on))  # type: ignore[arg-type]
+        stack.callback(done.set)
+        sign_in(browser, phone.url)
+        call = phone.call({"wait": 60})
+        phone.wait_for_agent_audio(call)
+        browser.open(f"{phone.url}/dashboard/calls/{call.id}")
+        browser.wait_for("document.querySelector('audio')")
+        assert "Listen in" in browser.text()
+        browser.run("document.querySelector('audio').play()")
+        browser.wait_for("document.querySelector('audio').currentTime > 0.5")
+        assert browser.run("document.querySelector('audio').paused") is False
+        call.hang_up()
+        browser.wait_for("!document.querySelector('form[action$=hangup]')")
+
+
 @pytest.mark.parametrize("button", ["hangup", "transfer"])
 def test_the_buttons_reach_a_call_of_another_process(
     browser: Chromium, tmp_path: Path, button: str
