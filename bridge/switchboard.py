@@ -17,21 +17,20 @@ refuses a call.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
-from bridge.agentrun import APOLOGY
-from bridge.agents import load_agent
-from bridge.call import Agent, Call, CallInfo
+from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
 from bridge.decisions import Detector
-from bridge.errors import AgentError, CommandError, DialFailed, EventError, SettingsError
-from bridge.events import CallHangup, CallInitiated, DtmfReceived, Event, parse_event
+from bridge.elsewhere import Elsewhere
+from bridge.errors import CommandError, DialFailed, SettingsError
+from bridge.events import CallHangup, CallInitiated, DtmfReceived, Event
 from bridge.inheritance import UNNAMED, Inheritance
 from bridge.legline import Services
+from bridge.legmaking import call_info, recordings, speech_to_text, text_to_speech
 from bridge.listenin import ListenIn
 from bridge.observer import Audience, CallObserver
 from bridge.outbound import DETECT, Outbound
@@ -41,21 +40,14 @@ from bridge.recorder import RecordingWriter
 from bridge.registry import Refusal, Registry, RegistryAway
 from bridge.resumption import agent_name
 from bridge.settings import Settings
-from bridge.storage import make_storage
+from bridge.takeovers import find_heir, missed_events
 from bridge.worker import HANDOVER_WAIT, JOIN, MOVED, CallWorker, Screen
-from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.threads import Deadline
-from telnyx_media.sync.tts import TextToSpeech
 from telnyx_media.vad import VoiceDetector
 
 __all__ = ["Switchboard"]
 
 logger = logging.getLogger(__name__)
-
-# Of 0.3 to 0.9: how sure flux is to be when it says that a turn may be over (Telnyx: eager_eot_
-# threshold parameter).  Half-sure is early enough to save time, and is taken back now and then.
-EAGER = 0.5
-
 
 # Legs on their way here of which events may be kept.
 EARLY = 1000
@@ -65,53 +57,6 @@ GOODBYE = 6.0
 
 # Threads of the server that the media sockets of other processes' legs may not take.
 SPARE = 2
-
-
-class Elsewhere(Protocol):
-    """The other processes that serve the same application."""
-
-    @property
-    def joined(self) -> bool:
-        """Whether they can be reached; if not, no call may begin."""
-
-    def others(self) -> int:
-        """Count those that take calls."""
-
-    def forward(self, event: Event, again: bool) -> Literal["nobody", "here", "elsewhere"]:
-        """Bring an event to the process that its leg, or one of its session, lives in."""
-
-    def note(self, event: Event) -> None:
-        """Keep a key that a webhook told of, in case that whoever is told of it dies over it."""
-
-    def name_agent(self, key: str, agent: str) -> None:
-        """Have whoever takes a leg over know its agent."""
-
-    def mail(self, key: str) -> Iterator[Event]:
-        """Take the events of a leg that came before it was known."""
-
-    def place(self, info: CallInfo) -> bool:
-        """Have a new call taken by a process with room; whether there is one."""
-
-    def is_ours(self, token: str) -> bool:
-        """Whether the leg of a stream token lives here."""
-
-    def pass_on(self, token: str, environ: Mapping[str, Any]) -> bool:
-        """Hand a request for a media socket to its leg's process; whether that could be done."""
-
-    def shut(self) -> None:
-        """Take in no more connections that others would hand to this process."""
-
-    def pass_listener(self, key: str, environ: Mapping[str, Any]) -> bool:
-        """Hand a listener's request to the leg's process; whether that could be done."""
-
-    def departed(self, info: CallInfo) -> None:
-        """Tell that a leg's agent here has fallen silent."""
-
-    def hang_up(self, key: str) -> bool:
-        """End a leg that lives elsewhere."""
-
-    def transfer(self, key: str, to: str) -> bool:
-        """Put the caller of a leg that lives elsewhere through; whether there was one."""
 
 
 class Switchboard:
@@ -157,9 +102,9 @@ class Switchboard:
         self._agent = agent
         self._elsewhere = elsewhere
         self._observers = tuple(observers)
-        self._stt = _speech_to_text(settings)
-        self._tts = _text_to_speech(settings)
-        self._recordings = _recordings(settings)
+        self._stt = speech_to_text(settings)
+        self._tts = text_to_speech(settings)
+        self._recordings = recordings(settings)
         self._screen = screen
         self._detector = detector
         self._make_detector = make_detector
@@ -207,7 +152,7 @@ class Switchboard:
         """
         payload = event.payload
         if isinstance(payload, CallInitiated) and payload.direction == "incoming":
-            self.begin(_call_info(payload))
+            self.begin(call_info(payload))
             return
         worker = self._find(payload.call_control_id) or self._find(payload.call_leg_id)
         if worker is not None:
@@ -285,7 +230,7 @@ class Switchboard:
             streaming: whether its media stream is on its way here already.
         """
         info = inheritance.info
-        agent = self._heir(inheritance.agent)
+        agent = find_heir(inheritance.agent)
         worker = self._make_worker(info, inheritance, streaming=streaming, agent=agent)
         with self._lock:
             before = self._workers.get(info.call_control_id)
@@ -297,21 +242,9 @@ class Switchboard:
             before.let_go()
         worker.log.info("leg came over from another process")
         worker.start()
-        for event in _once([*_events(inheritance.events), *events]):
-            # What became of earlier streams is no news.
-            if not event.event_type.startswith("streaming."):
-                worker.handle(event)
+        for event in missed_events(inheritance.events, events):
+            worker.handle(event)
         return worker
-
-    def _heir(self, name: str) -> Agent | None:
-        """Get the agent of a leg that comes over; ``None`` for the application's own."""
-        if not name:
-            return None
-        try:
-            return load_agent(name) if name != UNNAMED else _apologise
-        except AgentError as error:
-            logger.error("could not find the agent of a call that came over: %s", error)
-            return _apologise
 
     def let_go(self, key: str) -> bool:
         """Leave a leg to the process that has it by now; whether it was here."""
@@ -420,8 +353,8 @@ class Switchboard:
         return Services(
             settings.language,
             settings.tts_voice,
-            lambda language: _speech_to_text(settings, language),
-            lambda voice: _text_to_speech(settings, voice),
+            lambda language: speech_to_text(settings, language),
+            lambda voice: text_to_speech(settings, voice),
         )
 
     def _make_worker(
@@ -702,82 +635,3 @@ class Switchboard:
             worker.join(deadline.remaining() or 0.0)
         if self._recordings is not None:
             self._recordings.close()
-
-
-def _apologise(call: Call) -> None:
-    """Hold a call whose own agent is gone with its process: end it politely."""
-    if not call.resumed:
-        # Nobody has talked yet: there is nothing to be sorry for.
-        return
-    call.say(APOLOGY, interruptible=False)
-
-
-def _events(bodies: Sequence[str]) -> Iterator[Event]:
-    """Read events that were kept for a leg; what is none is passed over."""
-    for body in bodies:
-        try:
-            yield parse_event(body.encode())
-        except EventError as error:
-            logger.warning("ignored an event that was kept: %s", error)
-
-
-def _once(events: Iterable[Event]) -> list[Event]:
-    """Leave out what was kept in two places."""
-    return list({event.id: event for event in events}.values())
-
-
-def _call_info(payload: CallInitiated) -> CallInfo:
-    headers = {header.name: header.value for header in payload.custom_headers}
-    headers.update((header.name, header.value) for header in payload.sip_headers)
-    key = payload.call_leg_id or payload.call_control_id
-    return CallInfo(
-        call_control_id=payload.call_control_id,
-        call_leg_id=payload.call_leg_id,
-        call_session_id=payload.call_session_id,
-        connection_id=payload.connection_id,
-        direction="inbound",
-        from_number=payload.from_number,
-        to_number=payload.to_number,
-        headers=headers,
-        client_state=payload.client_state,
-        tag=hashlib.sha256(key.encode()).hexdigest()[:6],
-    )
-
-
-def _api_key(settings: Settings) -> str:
-    if settings.telnyx_api_key is None:
-        raise SettingsError("TELNYX_API_KEY is not set")
-    return settings.telnyx_api_key.get_secret_value()
-
-
-def _recordings(settings: Settings) -> RecordingWriter | None:
-    if settings.recordings is None:
-        return None
-    return RecordingWriter(make_storage(settings.recordings, settings.home))
-
-
-def _speech_to_text(settings: Settings, language: str | None = None) -> SpeechToText:
-    engine, *fallbacks = settings.stt_engines
-    return SpeechToText(
-        engine=engine,
-        model=settings.stt_model,
-        language=language or settings.language,
-        api_key=_api_key(settings),
-        base_url=settings.telnyx_stt_url,
-        fallbacks=fallbacks,
-        eager_eot_threshold=EAGER if settings.eager_turns and _is_flux(settings) else None,
-    )
-
-
-def _is_flux(settings: Settings) -> bool:
-    return "flux" in (settings.stt_model or "").lower()
-
-
-def _text_to_speech(settings: Settings, wanted: str | None = None) -> TextToSpeech:
-    voice, *fallbacks = (wanted, *settings.tts_voices) if wanted else settings.tts_voices
-    return TextToSpeech(
-        voice=voice,
-        api_key=_api_key(settings),
-        base_url=settings.telnyx_tts_url,
-        fallbacks=fallbacks,
-    )

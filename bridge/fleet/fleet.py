@@ -20,8 +20,8 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -30,18 +30,19 @@ from bridge.errors import EventError
 from bridge.events import Event, parse_event
 from bridge.fleet.chronicle import Chronicle
 from bridge.fleet.estates import number
+from bridge.fleet.local import Local, write_event
 from bridge.fleet.membership import Member, Membership
 from bridge.fleet.passage import HANDED, Passage, Serve, pass_on
 from bridge.fleet.redisregistry import RedisRegistry
 from bridge.fleet.store import FleetStore, namespace
-from bridge.inheritance import Inheritance, decode_info, encode_info
+from bridge.inheritance import decode_info, encode_info
 from bridge.registry import RegistryAway
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
-    from bridge.call import Remark
+    pass
 
-__all__ = ["Fleet", "LiveLeg"]
+__all__ = ["Fleet"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,51 +55,6 @@ FLUSH = 0.5
 
 # Seconds without a sign of life after which a process is given no call.
 PLACE = 1.5
-
-
-class LiveLeg(Protocol):
-    """A leg of this process, as the fleet needs it."""
-
-    @property
-    def info(self) -> CallInfo:
-        """Its facts."""
-
-    @property
-    def talking(self) -> bool:
-        """Whether its agent has begun."""
-
-    @property
-    def age(self) -> float:
-        """Seconds since it began."""
-
-    @property
-    def history(self) -> tuple[Remark, ...]:
-        """What was said and heard."""
-
-
-class Local(Protocol):
-    """The calls of this process: the switchboard."""
-
-    def deliver(self, event: Event, *, forwarded: bool) -> None:
-        """Act on an event that another process took."""
-
-    def begin(self, info: CallInfo, *, placed: bool = False) -> None:
-        """Take up a call that another process had no room for."""
-
-    def take_over(self, inheritance: Inheritance) -> object:
-        """Go on with a leg whose process is gone."""
-
-    def let_go(self, key: str) -> bool:
-        """Leave a leg to the process that has it by now; whether it was here."""
-
-    def live(self) -> Sequence[LiveLeg]:
-        """Get the legs that are live here."""
-
-    def hang_up(self, key: str) -> bool:
-        """End a leg."""
-
-    def transfer(self, key: str, to: str) -> bool:
-        """Put a leg's caller through to somebody."""
 
 
 class Fleet:
@@ -197,7 +153,7 @@ class Fleet:
         Returns:
             Whether there is such a leg, and whether it is one of ours.
         """
-        body = _body(event)
+        body = write_event(event)
         payload = event.payload
         message = msgspec.json.encode({"kind": "event", "body": body}).decode()
         try:
@@ -221,7 +177,9 @@ class Fleet:
         """Keep a key that a webhook told of, in case that whoever is told of it dies over it."""
         payload = event.payload
         with contextlib.suppress(RegistryAway):
-            self._store.run("note", payload.call_control_id, payload.call_leg_id, _body(event))
+            self._store.run(
+                "note", payload.call_control_id, payload.call_leg_id, write_event(event)
+            )
 
     def name_agent(self, key: str, agent: str) -> None:
         """Have whoever takes a leg over know its agent."""
@@ -406,14 +364,3 @@ class Fleet:
         for key in self.registry.legs():
             if key not in live and not self.registry.epoch(key):
                 self.registry.end(key)
-
-
-def _body(event: Event) -> str:
-    """Write an event as its webhook's body had it."""
-    data = {
-        "id": event.id,
-        "event_type": event.event_type,
-        "occurred_at": None if event.occurred_at is None else event.occurred_at.isoformat(),
-        "payload": event.raw,
-    }
-    return msgspec.json.encode({"data": data, "meta": {"attempt": event.attempt}}).decode()

@@ -1,0 +1,61 @@
+"""The other processes that serve the same application, as the switchboard needs them.
+
+Pure; :mod:`bridge.fleet` is what stands behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+from bridge.call import CallInfo
+from bridge.events import Event
+
+__all__ = ["Elsewhere"]
+
+
+class Elsewhere(Protocol):
+    """The other processes that serve the same application."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether they can be reached; if not, no call may begin."""
+
+    def others(self) -> int:
+        """Count those that take calls."""
+
+    def forward(self, event: Event, again: bool) -> Literal["nobody", "here", "elsewhere"]:
+        """Bring an event to the process that its leg, or one of its session, lives in."""
+
+    def note(self, event: Event) -> None:
+        """Keep a key that a webhook told of, in case that whoever is told of it dies over it."""
+
+    def name_agent(self, key: str, agent: str) -> None:
+        """Have whoever takes a leg over know its agent."""
+
+    def mail(self, key: str) -> Iterator[Event]:
+        """Take the events of a leg that came before it was known."""
+
+    def place(self, info: CallInfo) -> bool:
+        """Have a new call taken by a process with room; whether there is one."""
+
+    def is_ours(self, token: str) -> bool:
+        """Whether the leg of a stream token lives here."""
+
+    def pass_on(self, token: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a request for a media socket to its leg's process; whether that could be done."""
+
+    def shut(self) -> None:
+        """Take in no more connections that others would hand to this process."""
+
+    def pass_listener(self, key: str, environ: Mapping[str, Any]) -> bool:
+        """Hand a listener's request to the leg's process; whether that could be done."""
+
+    def departed(self, info: CallInfo) -> None:
+        """Tell that a leg's agent here has fallen silent."""
+
+    def hang_up(self, key: str) -> bool:
+        """End a leg that lives elsewhere."""
+
+    def transfer(self, key: str, to: str) -> bool:
+        """Put the caller of a leg that lives elsewhere through; whether there was one."""
