@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: test-livekit help demo conversation test test-all check format interop chaos dev serve lock clean
+.PHONY: test-livekit help demo conversation test test-slow test-all check format interop chaos dev serve lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +20,13 @@ help: ## say what each target does
 demo: $(READY) ## a whole phone call on this machine, no account needed (ARGS="--script barge-in")
 	@$(RUN) bridge demo $(ARGS)
 
-test: $(READY) ## all tests on this Python
-	$(RUN) pytest -n $(WORKERS) --dist worksteal $(ARGS)
+test: $(READY) ## the tests, on this Python
+	$(RUN) pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
-test-all: ## all tests on every Python from 3.10 to 3.13 that is found
+test-slow: $(READY) ## the tests that take longer: whole calls, several processes, a browser
+	$(RUN) pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+test-all: ## both on every Python from 3.10 to 3.13 that is found
 	tools/test-all
 
 bench: $(READY) ## all benchmarks beside their peers (ARGS=--quick, ARGS="agent stall")
