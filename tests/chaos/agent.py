@@ -42,9 +42,9 @@ def answer(call: Call) -> None:
 def _breaths(at: int) -> Iterator[str]:
     while at < COUNT:
         numbers = range(at + 1, min(at + BREATH, COUNT) + 1)
-        # Sentences, as of any language: each is synthesised, and known to be heard, by itself.  All
-        # numbers are of one length, like their sounds.
-        yield f"So {' '.join(f'{number:03}' for number in numbers)}. "
+        # Sentences, as of any language, which takes a letter in each: they are synthesised, and
+        # known to be heard, one by one.  All words are of one length, like their sounds.
+        yield f"{' '.join(f'n{number:03}' for number in numbers)}. "
         at = numbers[-1]
 
 

@@ -11,8 +11,9 @@ from bridge.simulator.numbered import PTIME, NumberReader, numbered_packet
 # Packets of one spoken number, and of the pause behind it.
 SPOKEN, PAUSE = 13, 2
 
-# Packets of a number that have to be heard for it to count: half of it.
-UNDERSTOOD = 6
+# Packets of a number that have to be heard for it to count: a third of it.  The bridge takes a word
+# for heard from its middle on, by the length of its text, which is two packets early here.
+UNDERSTOOD = 4
 
 
 class CountingSpeaker:
