@@ -97,6 +97,12 @@ class CallWorker(Answering, Receiving):
 
     def let_go(self) -> bool:
         """Leave the leg to another process, which has it already; the call goes on."""
+        with self._life:
+            stream = self._streams.current
+        if stream is not None:
+            # Nobody hears it any more, and perhaps its end is not read yet: what was heard is what
+            # had been when the caller's last packet came.
+            self.conversation.disconnect(stream.socket, stream.clock.ended)
         return self.end(MOVED)
 
     def hand_over(self) -> None:
