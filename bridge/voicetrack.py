@@ -24,6 +24,10 @@ DECAY = 2.0
 # Seconds after a window of speech in which it may turn out to be a voice and not a click.
 STIR = 0.07
 
+# Seconds after a packet or a window in which the next one is not late.  After more, the network or
+# the machine stalls, and what was said is still to come; after so many more, the stream has stopped.
+IN_TIME, STOPPED = 0.07, 0.5
+
 # Seconds.  More is not counted: nothing asks for more, and silence would have to undo it.
 LONGEST_RUN = 1.0
 
@@ -84,6 +88,7 @@ class VoiceTrack:
         self.last_at = float("-inf")
         self.pause = float("inf")
         self.stirs_until = float("-inf")
+        self._fed_at = float("-inf")
         self._settings = settings
         self._loudness = Loudness()
         self._pause = min(PAUSE, settings.endpoint * settings.complete)
@@ -95,11 +100,13 @@ class VoiceTrack:
 
     def sound(self, level: float, now: float) -> None:
         """Take in how loud a packet was, in dBFS, before the windows that it completes."""
+        self._fed_at = now
         self._loudness.feed(level, now, voice=not self.idle)
 
     def feed(self, probability: float, now: float, seconds: float) -> bool:
         """Take in one window that ended at ``now``; tell whether a voice has just begun."""
         settings = self._settings
+        self._fed_at = now
         # Speech mostly begins with a window or two that are half sure; they count once a sure one
         # follows.
         if probability >= settings.silence_level:
@@ -128,15 +135,20 @@ class VoiceTrack:
         return now if heard_at == float("-inf") else max(self.run_from, min(now, heard_at))
 
     def settle(self, now: float) -> None:
-        """Notice a pause, also when no windows come any more."""
-        if self.speaking and now >= self.last_at + self._pause:
+        """Notice a pause: a silence that was heard, or a stream that has stopped."""
+        late = IN_TIME < now - self._fed_at < STOPPED
+        if self.speaking and (self._fed_at if late else now) >= self.last_at + self._pause:
             self.speaking = False
             self.run = 0.0
 
     @property
     def pauses_at(self) -> float | None:
         """When the voice will have paused unless it is heard again."""
-        return self.last_at + self._pause if self.speaking else None
+        if not self.speaking:
+            return None
+        pauses_at = self.last_at + self._pause
+        late = pauses_at > self._fed_at + IN_TIME
+        return max(pauses_at, self._fed_at + STOPPED) if late else pauses_at
 
     def forget_run(self) -> None:
         """Have the next speech begin to count anew."""

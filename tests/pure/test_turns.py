@@ -178,6 +178,18 @@ def spoken(line: Line, start: float, end: float, *, quiet: float, hang: float = 
     return line
 
 
+@pytest.mark.parametrize(("seconds", "pauses"), [(0.3, 1), (0.8, 2)])
+def test_a_stream_that_stalls_is_no_silence(seconds: float, pauses: int) -> None:
+    """The recogniser is not hurried amid a word that is late, but when the stream has ended."""
+    line = Line()
+    for at in (1.0, 1.96 + seconds):
+        for index in range(30):
+            line.at(at + (index + 1) * WINDOW, lambda now: line.turns.voice(0.95, now))
+    line.sound(2.92 + seconds, 2.92 + seconds)
+    line.run()
+    assert len(line.of(SpeechPaused)) == pauses
+
+
 @pytest.mark.parametrize("quiet", [-90.0, -60.0, -45.0])
 def test_voice_ends_with_its_last_sound(quiet: float) -> None:
     """The silence is counted from the last sound, however long the detector goes on after it."""
