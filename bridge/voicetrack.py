@@ -25,7 +25,7 @@ DECAY = 2.0
 STIR = 0.07
 
 # Seconds after a packet or a window in which the next one is not late.  After more, the network or
-# the machine stalls, and what was said is still to come; after so many more, the stream has stopped.
+# the machine stalls, and what was said is still to come; after the second, the stream has stopped.
 IN_TIME, STOPPED = 0.07, 0.5
 
 # Seconds.  More is not counted: nothing asks for more, and silence would have to undo it.
