@@ -164,7 +164,7 @@ def test_our_close_is_polite() -> None:
         connection = make(peer.url)
         connection.connect()
         connection.close()
-        wait_until(lambda: peer.conversations[0].connection.close_code is not None)
+        wait_until(lambda: peer.conversations and peer.conversations[0].connection.close_code)
         assert peer.conversations[0].connection.close_code == 1000
 
 

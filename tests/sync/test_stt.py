@@ -86,7 +86,7 @@ def test_audio_goes_out_at_once_and_then_in_tenths_of_a_second() -> None:
     with SttPeer(recognise()) as peer, service(peer).open(sample_rate=8000) as session:
         wait_until(lambda: peer.conversations)
         session.send(bytes(320))
-        wait_until(lambda: peer.conversations[0].sizes)
+        wait_until(lambda: peer.conversations and peer.conversations[0].sizes)
         paced(silence(2.0), speed=20, send=session.send)
         session.finish(PATIENCE)
         sizes = peer.conversations[0].sizes

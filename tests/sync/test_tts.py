@@ -195,7 +195,7 @@ def test_speak_closes_its_socket_with_the_generator() -> None:
         next(speech)
         closing = getattr(speech, "close")  # noqa: B009 - a generator, whatever its annotation says
         closing()
-        wait_until(lambda: peer.conversations[0].connection.close_code is not None)
+        wait_until(lambda: peer.conversations and peer.conversations[0].connection.close_code)
 
 
 def test_speak_raises_what_the_writer_of_the_text_raises() -> None:
