@@ -50,10 +50,19 @@ def cli() -> None:
 
 
 def _service_options(command: Command) -> Command:
-    command = click.option("--url", help="Address of the service, a simulator's for one.")(command)
+    command = click.option(
+        "--url",
+        help="Address of the service; by default of TELNYX_API_URL, TELNYX_STT_URL (with --stream) "
+        "or TELNYX_TTS_URL (for a WAV file).",
+    )(command)
     return click.option(
         "--api-key", envvar="TELNYX_API_KEY", help="Of Telnyx; TELNYX_API_KEY by default."
     )(command)
+
+
+def _address(url: str | None, variable: str, default: str) -> str:
+    """Get where a service is: as the command line, the environment, or Telnyx says."""
+    return url or os.environ.get(variable) or default
 
 
 @cli.command()
@@ -85,12 +94,12 @@ def transcribe(
             model=model,
             language=language or "en-US",
             api_key=api_key,
-            base_url=url or TRANSCRIPTION_URL,
+            base_url=_address(url, "TELNYX_STT_URL", TRANSCRIPTION_URL),
             interim_results=False,
         )
         found = _stream(stt, pcm)
     else:
-        rest = SpeechRest(api_key=api_key, base_url=url or API_URL)
+        rest = SpeechRest(api_key=api_key, base_url=_address(url, "TELNYX_API_URL", API_URL))
         found = _upload(rest, pcm, model or DEFAULT_MODEL, language, times or as_json)
     for text, start, end in found:
         if as_json:
@@ -128,12 +137,14 @@ def speak(
         # Before anything is synthesised, which costs money.
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
     if output != "-" and not output.lower().endswith(".wav"):
-        with SpeechRest(api_key=api_key, base_url=url or API_URL) as rest:
+        address = _address(url, "TELNYX_API_URL", API_URL)
+        with SpeechRest(api_key=api_key, base_url=address) as rest:
             audio = b"".join(_counted(rest.speak(text, voice=voice, language=language)))
         with open(output, "wb") as file:
             file.write(audio)
         return
-    tts = TextToSpeech(voice=voice, language=language, api_key=api_key, base_url=url or SPEECH_URL)
+    address = _address(url, "TELNYX_TTS_URL", SPEECH_URL)
+    tts = TextToSpeech(voice=voice, language=language, api_key=api_key, base_url=address)
     pcm = b"".join(_counted(tts.speak(text, sample_rate=rate)))
     if output == "-":
         sys.stdout.buffer.write(wav_header(rate, data_bytes=len(pcm)) + pcm)

@@ -136,6 +136,22 @@ def test_a_text_is_spoken_into_a_wav_file(
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_environment_tells_the_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables that ``bridge simulator`` prints point this program at it, too."""
+    path = tmp_path / "said.wav"
+    with TtsPeer([synthesise()]) as peer:
+        monkeypatch.setenv("TELNYX_TTS_URL", peer.url)
+        assert run("speak", "w1 w2.", "-o", str(path), "--rate", "16000") == 0
+    with SttPeer(hear_at_16_kilohertz()) as ears:
+        monkeypatch.setenv("TELNYX_STT_URL", ears.url)
+        assert run("transcribe", str(wav(tmp_path / "a.wav")), "--stream") == 0
+    with ScriptedHttp(Answer(body={"text": "hello"})) as server:
+        monkeypatch.setenv("TELNYX_API_URL", server.url)
+        assert run("transcribe", str(path)) == 0
+
+
 def test_other_endings_get_the_services_own_bytes(tmp_path: Path) -> None:
     """An MP3 file is not decoded."""
     path = tmp_path / "out.mp3"
