@@ -190,7 +190,7 @@ class Delivery:
         self._holds.add(reason)
         if self._speaking and not self._paused:
             self._paused = True
-            self.playout.pause(now)
+            self.playout.pause(now, lost=reason == "no socket")
             self._clear(now)
 
     def release(self, reason: Hold, now: float) -> None:

@@ -28,6 +28,11 @@ INSTANT = 1e-6
 # comes sooner was not returned by playing, and proves nothing.
 EARLY = 0.25
 
+# Seconds by which a stream's end may be known too late, beyond what its marks tell; and the most
+# that is taken off for both: a mark may also be late because we were.
+UNSURE = 0.04
+LONGEST = 0.5
+
 
 class SentMark(NamedTuple):
     """A mark that has not come back."""
@@ -80,6 +85,8 @@ class FarEnd:
         # Half the shortest delay of a mark, once there was one; how much of that delay lies before
         # the caller's ear cannot be known.
         self._delay: float | None = None
+        # How late the last mark was: the way there and back, and where the far end has stalled.
+        self._late = 0.0
         self.restart(0)
 
     def restart(self, floor: float) -> None:
@@ -115,7 +122,8 @@ class FarEnd:
         if now < mark.at - EARLY:
             return None
         self.floor = max(self.floor, mark.position)
-        delay = max(0.0, now - mark.at) / 2
+        self._late = max(0.0, now - mark.at)
+        delay = self._late / 2
         self._delay = delay if self._delay is None else min(self._delay, delay)
         return mark
 
@@ -133,6 +141,15 @@ class FarEnd:
                 played = min(played, mark.position)
                 break
         return max(played, self.floor)
+
+    def played_at_least(self, now: float) -> float:
+        """Tell how many packets were played when the stream was lost whose end we saw at ``now``.
+
+        What was sent last was on its way there, and the last sign of the stream on its way here, so
+        all of a mark's delay lies between the two, where :meth:`played` takes off half of it.
+        """
+        unsure = max(0.0, self._late - (self._delay or 0.0)) + UNSURE
+        return self.played(now - min(unsure, LONGEST))
 
     def latest(self, now: float, ahead: float) -> int:
         """Get the last packet that may be played within ``ahead`` seconds, whatever the marks say.

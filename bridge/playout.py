@@ -280,7 +280,9 @@ class Playout:
         """Get what the caller has heard of the reply so far."""
         if self._over or self._paused:
             return self._heard
-        played = self._far.played(now)
+        return self._heard_of(self._far.played(now))
+
+    def _heard_of(self, played: float) -> Heard:
         texts = []
         for segment in self._segments:
             if played <= segment.first:
@@ -324,11 +326,17 @@ class Playout:
 
     # Barge-in
 
-    def pause(self, now: float) -> Heard:
-        """Stop sending; the caller of this sends ``clear``. Audio may still be added."""
+    def pause(self, now: float, *, lost: bool = False) -> Heard:
+        """Stop sending; the caller of this sends ``clear``. Audio may still be added.
+
+        Args:
+            now: the time.
+            lost: whether the stream has ended, as far as can be known at ``now``: what may not have
+                been played by then counts as unheard.  A word said twice is better than one lost.
+        """
         if not (self._over or self._paused):
-            self._heard = self.heard(now)
-            played = self._far.played(now)
+            played = self._far.played_at_least(now) if lost else self._far.played(now)
+            self._heard = self._heard_of(played)
             self._generation += 1
             self._far.dry_at = now
             self._restart(self._again_from(played), played)

@@ -549,3 +549,36 @@ def test_level_does_not_wait_for_a_mark_that_is_late() -> None:
     assert playout.level(now + 0.5) == -40.0
     assert playout.level(now + 1.1) == -12.0
     assert playout.position(now + 1.1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("way", [0.02, 0.15])
+@pytest.mark.parametrize("end", [3.0, 3.11, 3.24, 3.37, 3.5])
+def test_what_a_lost_stream_may_not_have_played_counts_as_unheard(way: float, end: float) -> None:
+    """The way there and back lies between what was played at the end and our seeing that end."""
+    playout, far = Playout(), FarEnd()
+    playout.begin()
+    words = [f"n{number:03}" for number in range(24)]
+    for group in range(4):
+        segment = playout.add_segment(f"{' '.join(words[group * 6 : group * 6 + 6])}. ")
+        playout.add(segment, packets(90, group * 90))
+        playout.end_segment(segment)
+    there: list[tuple[float, list[Chunk | Mark]]] = []
+    back: list[tuple[float, str]] = []
+    for tick in range(round((end + way) / 0.005)):
+        now = tick * 0.005
+        there.append((now + way, playout.due(now)))
+        if now <= end:
+            while there and there[0][0] <= now:
+                far.take(there.pop(0)[1], now)
+            back += [(now + way, name) for name in far.advance(now)]
+        while back and back[0][0] <= now:
+            playout.mark_returned(back.pop(0)[1], now)
+    heard = playout.pause(end + way, lost=True).text.split()
+    # Fifteen packets each; a third of one is enough to be understood.
+    whole = sum(count >= 5 for count in _packets_of_words(far))
+    assert whole - 2 <= len(heard) <= whole
+
+
+def _packets_of_words(far: FarEnd) -> list[int]:
+    played = {number for _, number in far.played}
+    return [len(played & set(range(at, at + 15))) for at in range(0, 360, 15)]
