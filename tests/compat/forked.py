@@ -32,5 +32,5 @@ if __name__ == "__main__":
     context.set_forkserver_preload(["telnyx_media.livekit_compat"])
     worker = context.Process(target=transcribe, args=(sys.argv[1],))
     worker.start()
-    worker.join(50)
+    worker.join(110)
     sys.exit(worker.exitcode or 0)

@@ -148,7 +148,7 @@ def test_a_worker_of_a_fork_server_transcribes() -> None:
             text=True,
             check=False,
             cwd=ROOT,
-            timeout=60,
+            timeout=120,
         )
         assert done.stdout.split() == ["w0", "w1", "w2"], done.stderr
 
