@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable, Callable
 
 from livekit.agents import (
     Agent,
     AgentServer,
     AgentSession,
+    ConversationItemAddedEvent,
     JobContext,
     JobProcess,
-    MetricsCollectedEvent,
     TurnHandlingOptions,
     cli,
     inference,
     llm,
-    metrics,
     vad,
 )
 from livekit.agents.llm import ToolError, function_tool
@@ -101,6 +101,22 @@ def make_session(*, detector: vad.VAD | None, model: llm.LLM[str]) -> AgentSessi
     )
 
 
+def log_metrics(session: AgentSession[None]) -> Callable[[], Awaitable[None]]:
+    """Log how long each turn took; what comes back logs what the whole call used."""
+
+    @session.on("conversation_item_added")
+    def on_item(event: ConversationItemAddedEvent) -> None:
+        # Times and amounts; never what was said.
+        if isinstance(event.item, llm.ChatMessage):
+            logger.info("turn of the %s: %s", event.item.role, event.item.metrics)
+
+    async def log_usage() -> None:
+        for usage in session.usage.model_usage:
+            logger.info("usage: %s", usage)
+
+    return log_usage
+
+
 server = AgentServer()
 
 
@@ -121,16 +137,7 @@ async def answer(context: JobContext) -> None:
         model=inference.LLM(os.environ.get("AGENT_MODEL", "openai/gpt-4.1-mini")),
     )
 
-    @session.on("metrics_collected")
-    def on_metrics(event: MetricsCollectedEvent) -> None:
-        # Times and amounts; never what was said.
-        metrics.log_metrics(event.metrics)
-
-    async def log_usage() -> None:
-        for usage in session.usage.model_usage:
-            logger.info("usage: %s", usage)
-
-    context.add_shutdown_callback(log_usage)
+    context.add_shutdown_callback(log_metrics(session))
     await session.start(agent=OrderLine(), room=context.room)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from livekit.agents import llm, metrics
+from livekit.agents import llm
 from livekit.agents.llm import ToolError
 
 from examples import livekit_agent
@@ -48,8 +49,11 @@ class Cashier(Model):
         return stream
 
 
-def test_the_example_takes_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It greets, hears the order through Telnyx, calls its tool and answers."""
+def test_the_example_takes_an_order(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It greets, hears the order through Telnyx, calls its tool, answers, and logs its metrics."""
+    caplog.set_level(logging.INFO, "order-line")
 
     async def main() -> None:
         with SttPeer(hear_an_order) as ears, TtsPeer(synthesise(encode=mp3_file)) as voice:
@@ -59,8 +63,7 @@ def test_the_example_takes_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
             session = livekit_agent.make_session(detector=None, model=Cashier("", "w1 w2 w3."))
             microphone, loudspeaker = Microphone(), Loudspeaker()
             session.input.audio, session.output.audio = microphone, loudspeaker
-            collected: list[Any] = []
-            session.on("metrics_collected", lambda event: collected.append(event.metrics))
+            log_usage = livekit_agent.log_metrics(session)
             agent = livekit_agent.OrderLine()
             await session.start(agent)
             try:
@@ -68,10 +71,12 @@ def test_the_example_takes_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
                 microphone.hear(bytes(2 * 8000 * 2))
                 await until(lambda: agent.order == {"funghi": 2}, "the order")
                 await until(lambda: len(voice.conversations) >= 2, "the answer")
-                kinds = {type(one).__name__ for one in collected}
-                assert {"STTMetrics", "TTSMetrics"} <= kinds
-                for one in collected:
-                    metrics.log_metrics(one)
+                await until(lambda: "turn of the assistant: {" in caplog.text, "its metrics")
+                await log_usage()
+                assert {"STTModelUsage", "TTSModelUsage"} <= {
+                    type(record.args[0]).__name__ for record in caplog.records if record.args
+                }
+                assert "funghi" not in caplog.text
             finally:
                 await session.aclose()
 
