@@ -66,6 +66,7 @@ class Conversation(Floor):
             self._leaving = True
             self._turns.agent_stopped(now)
             self._abandon(now)
+            self._arm(now)
             self._changed.notify_all()
             self._room.notify_all()
 
@@ -131,16 +132,23 @@ class Conversation(Floor):
             levels: how loud the packets since the last time were, in dBFS.
             packet: seconds of a packet.
         """
-        with self._locked() as now:
+        with self._lock:
+            now = self._clock()
             for back, loud in zip(range(len(levels) - 1, -1, -1), levels, strict=True):
                 self._turns.sound(loud, now - back * packet)
             level = levels[-1] if levels else None
             playing = None if self._speech is None else self._playout.level(now)
             self._note_echo(now)
+            # What is due without news, the pacer asks for.
+            news = now >= self._pump_at
             for back, probability in zip(range(len(windows) - 1, -1, -1), windows, strict=True):
                 at = now - back * seconds
-                self._turns.voice(probability, at, seconds=seconds, level=level, playing=playing)
-            self._poll(now)
+                news |= self._turns.voice(
+                    probability, at, seconds=seconds, level=level, playing=playing
+                )
+        if news:
+            with self._locked() as now:
+                self._poll(now)
 
     def _note_echo(self, now: float) -> None:
         """Tell what may come back as an echo from now on: what the caller has begun to hear."""
@@ -152,6 +160,7 @@ class Conversation(Floor):
         with self._locked() as now:
             if self._keypad is not None:
                 self._press(self._keypad, digit, now)
+                self._arm(now)
                 return False
             self._turns.digit(digit, now)
             self._poll(now)
@@ -271,6 +280,7 @@ class Conversation(Floor):
             if self._speech is speech:
                 self._turns.agent_stopped(now)
                 self._abandon(now)
+                self._arm(now)
 
     def wait(self, speech: Speech, timeout: float | None = None) -> Reply:
         """Wait until the reply is over, at most ``timeout`` seconds.

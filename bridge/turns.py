@@ -105,7 +105,7 @@ class TurnTaking:
         seconds: float = 0.032,
         level: float | None = None,
         playing: float | None = None,
-    ) -> None:
+    ) -> bool:
         """Take in one window of the voice activity detector.
 
         Args:
@@ -115,8 +115,12 @@ class TurnTaking:
             level: its loudness in dBFS, if known.
             playing: how loud the agent is at the caller's ear, ``Playout.level(now)``, if known;
                 with both, the line's echo is learnt, and is no barge-in.
+
+        Returns:
+            Whether it may have changed anything: no silence on a silent line.
         """
-        if self._quiet_from is None:
+        first = self._quiet_from is None
+        if first:
             self._quiet_from = now
         voice, settings = self._voice, self._settings
         # Asked for every window: the quiet ones tell what the line returns, too.
@@ -125,7 +129,7 @@ class TurnTaking:
         )
         if probability < settings.silence_level:
             if voice.idle:
-                return
+                return first
         elif echo:
             probability = 0.0
         else:
@@ -138,6 +142,7 @@ class TurnTaking:
         if probability >= settings.speech_level and self._watch.triggered:
             self._raise_alarm(now, voice.run_from)
             self._judge(now)
+        return True
 
     def transcript(self, transcript: Transcript, now: float) -> None:
         """Take in what the recogniser says, interim or final."""

@@ -233,7 +233,7 @@ class VoiceDetector:
                 probability = yield self._native(window)
                 out.append(probability)
                 self._note(window, level, probability)
-            elif level > _QUIETEST and level > self._noise * _STANDS_OUT:
+            elif self._stands_out(level):
                 self._wake()
                 # So that the model hears the onset from its beginning.
                 for before in self._kept:
@@ -241,14 +241,42 @@ class VoiceDetector:
                 self._kept.clear()
                 out.append((yield self._native(window)))
             else:
-                if level < self._noise:
-                    self._noise += _FALL * (level - self._noise)
-                self._kept.append(window)
-                self.skipped += 1
+                self._sleep_on(window, level)
                 out.append(0.0)
         self._rest = data[at:]
         self.windows += len(out)
         return out
+
+    def pass_over(self, pcm: bytes) -> list[float] | None:
+        """Do as :meth:`feed` where nothing is to be judged; ``None``, and nothing done, elsewhere.
+
+        That is nearly all that a silent line brings, and a packet that completes no window.
+        """
+        data = self._rest + pcm
+        size = self._window_bytes
+        if len(data) < size:
+            self._rest = data
+            return []
+        if self._open or len(data) >= 2 * size:
+            return None
+        window = data[:size]
+        level = audioop.rms(window, 2)
+        if self._stands_out(level):
+            return None
+        self._sleep_on(window, level)
+        self._rest = data[size:]
+        self.windows += 1
+        return [0.0]
+
+    def _stands_out(self, level: int) -> bool:
+        return level > _QUIETEST and level > self._noise * _STANDS_OUT
+
+    def _sleep_on(self, window: bytes, level: int) -> None:
+        """Keep a window that stands out in nothing, and learn the noise from it."""
+        if level < self._noise:
+            self._noise += _FALL * (level - self._noise)
+        self._kept.append(window)
+        self.skipped += 1
 
     @staticmethod
     def judge_together(windows: dict[VoiceDetector, bytes]) -> list[float]:
@@ -290,6 +318,10 @@ class VoiceDetector:
         return audio
 
 
+# What each of some streams has brought, and who is told what was made of it.
+_Wave = dict[VoiceDetector, tuple[bytes, Callable[[list[float]], object]]]
+
+
 class VoiceRound:
     """Judge many streams that are heard on one thread, a round at a time.
 
@@ -314,16 +346,25 @@ class VoiceRound:
     def judge(self) -> None:
         """Judge what was added, and tell."""
         while self._heard:
-            heard: dict[VoiceDetector, tuple[bytes, Callable[[list[float]], object]]] = {}
-            # What comes twice from one stream is judged one after the other.
-            while self._heard and len(heard) < _MOST and self._heard[0][0] not in heard:
+            # What comes several times from one stream is judged one after the other, each with what
+            # the other streams have at the same place.
+            waves: list[_Wave] = []
+            places: dict[VoiceDetector, int] = {}
+            while self._heard:
                 detector, pcm, tell = self._heard.popleft()
-                heard[detector] = (pcm, tell)
-            self._judge(heard)
+                place = places.get(detector, 0)
+                passed = None if place else detector.pass_over(pcm)
+                if passed is not None:
+                    tell(passed)
+                    continue
+                places[detector] = place + 1
+                if place == len(waves):
+                    waves.append({})
+                waves[place][detector] = (pcm, tell)
+            for wave in waves:
+                self._judge(wave)
 
-    def _judge(
-        self, heard: dict[VoiceDetector, tuple[bytes, Callable[[list[float]], object]]]
-    ) -> None:
+    def _judge(self, heard: _Wave) -> None:
         walks = {detector: detector.walk(pcm) for detector, (pcm, _) in heard.items()}
         judged: dict[VoiceDetector, float | None] = dict.fromkeys(walks)
         while judged:
@@ -334,4 +375,9 @@ class VoiceRound:
                     windows[detector] = walks[detector].send(probability)  # type: ignore[arg-type]
                 except StopIteration as done:
                     heard[detector][1](done.value)
-            judged = dict(zip(windows, VoiceDetector.judge_together(windows), strict=True))
+            judged = {}
+            waiting = list(windows)
+            for at in range(0, len(waiting), _MOST):
+                some = waiting[at : at + _MOST]
+                together = VoiceDetector.judge_together({each: windows[each] for each in some})
+                judged.update(zip(some, together, strict=True))

@@ -234,6 +234,30 @@ def test_a_round_judges_each_stream_as_if_it_were_alone(
     assert any(max(one) > 0.9 for one in alone)
 
 
+def test_a_round_that_comes_late_judges_streams_together_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Several packets of each stream cost as many runs of the model as those of one stream."""
+    pcm = voice(VOICES[0])[:32000]
+    together = VoiceRound()
+    detectors = [together.detector() for _ in range(5)]
+    runs: list[int] = []
+    judge_together = VoiceDetector.judge_together
+
+    def counted(windows: dict[VoiceDetector, bytes]) -> list[float]:
+        runs.append(len(windows))
+        return judge_together(windows)
+
+    monkeypatch.setattr(VoiceDetector, "judge_together", staticmethod(counted))
+    for detector in detectors:
+        for at in range(0, len(pcm), 320):
+            detector.hear(pcm[at : at + 320], lambda windows: None)
+    together.judge()
+
+    assert runs
+    assert set(runs) == {5}
+
+
 def test_a_detector_of_no_round_tells_at_once() -> None:
     """Hearing and feeding are the same there."""
     pcm = voice(VOICES[0])[:32000]
