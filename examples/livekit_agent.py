@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 from livekit.agents import (
     Agent,
@@ -101,7 +101,7 @@ def make_session(*, detector: vad.VAD | None, model: llm.LLM[str]) -> AgentSessi
     )
 
 
-def log_metrics(session: AgentSession[None]) -> Callable[[], Awaitable[None]]:
+def log_metrics(session: AgentSession[None]) -> Callable[[], Coroutine[None, None, None]]:
     """Log how long each turn took; what comes back logs what the whole call used."""
 
     @session.on("conversation_item_added")
