@@ -8,7 +8,7 @@ Pure.  An object belongs to one socket; calls on it must not overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import av
@@ -67,27 +67,51 @@ class _Mp3:
         self._rates = from_rate, to_rate
 
     def encode(self, pcm: bytes) -> Iterator[bytes]:
-        sink = _Sink()
-        rate = self._rates[1]
-        # "flush_packets": each MP3 frame leaves as it is made, so pieces end at frame boundaries.
-        with av.open(sink, "w", format="mp3", options={"flush_packets": "1"}) as container:
-            stream = container.add_stream(
-                "libmp3lame", rate=rate, layout="mono", format="s16p",
-                options={"compression_level": _MP3_LEVEL},
-            )  # fmt: skip
-            stream.bit_rate = _MP3_BITS if rate >= 16000 else _MP3_BITS // 2
-            for piece in _pieces(pcm, *self._rates):
-                frame = av.AudioFrame(format="s16p", layout="mono", samples=len(piece) // 2)
-                frame.sample_rate = rate
-                frame.planes[0].update(piece)
-                for packet in stream.encode(frame):
-                    container.mux(packet)
-                if data := sink.take():
-                    yield data
-            for packet in stream.encode(None):
+        yield from _mp3_file(_pieces(pcm, *self._rates), self._rates[1])
+
+
+def _mp3_file(pieces: Iterable[bytes], rate: int) -> Iterator[bytes]:
+    """Encode PCM as one MP3 file."""
+    sink = _Sink()
+    # "flush_packets": each MP3 frame leaves as it is made, so pieces end at frame boundaries.
+    with av.open(sink, "w", format="mp3", options={"flush_packets": "1"}) as container:
+        stream = container.add_stream(
+            "libmp3lame", rate=rate, layout="mono", format="s16p",
+            options={"compression_level": _MP3_LEVEL},
+        )  # fmt: skip
+        stream.bit_rate = _MP3_BITS if rate >= 16000 else _MP3_BITS // 2
+        for piece in pieces:
+            frame = av.AudioFrame(format="s16p", layout="mono", samples=len(piece) // 2)
+            frame.sample_rate = rate
+            frame.planes[0].update(piece)
+            for packet in stream.encode(frame):
                 container.mux(packet)
-        if data := sink.take():
-            yield data
+            if data := sink.take():
+                yield data
+        for packet in stream.encode(None):
+            container.mux(packet)
+    if data := sink.take():
+        yield data
+
+
+def encode_file(
+    audio_format: str, sentences: Iterable[bytes], from_rate: int, to_rate: int
+) -> Iterator[bytes]:
+    """Encode sentences of PCM, as they come, into one file, and give it in pieces.
+
+    Args:
+        audio_format: ``mp3``, ``linear16``, ``wav``, ``mulaw`` or ``alaw``.
+        sentences: 16-bit mono PCM.
+        from_rate: of it, hertz.
+        to_rate: of the file, hertz.
+    """
+    if audio_format == "mp3":
+        pieces = (piece for pcm in sentences for piece in _pieces(pcm, from_rate, to_rate))
+        yield from _mp3_file(pieces, to_rate)
+        return
+    encoder = _Plain(audio_format, from_rate, to_rate)
+    for pcm in sentences:
+        yield from encoder.encode(pcm)
 
 
 class _Sink:

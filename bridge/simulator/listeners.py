@@ -37,6 +37,9 @@ class Said:
         speech_final: whether silence has ended the speech.
         utterance_end: whether it marks a long silence after the speech.
         event: of flux: ``EagerEndOfTurn``, ``TurnResumed`` or ``EndOfTurn``.
+        start: of the speech, in seconds of audio since the session began, where that is known; no
+            message on a socket carries it, the transcript of a file does.
+        end: of the speech, likewise.
     """
 
     text: str
@@ -45,6 +48,8 @@ class Said:
     speech_final: bool = False
     utterance_end: bool = False
     event: str = ""
+    start: float | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,8 @@ class OfflineListener:
             result.text,
             confidence=result.confidence if result.text else 0.0,
             speech_final=moment.by_silence,
+            start=moment.start,
+            end=moment.end,
         )
 
     def _speech(self, moment: Moment) -> bytes:

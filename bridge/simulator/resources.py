@@ -64,6 +64,8 @@ class Resources:
             route("GET", "/whoami", self._whoami),
             route("GET", "/balance", self._balance),
             route("GET", "/text-to-speech/voices", self._voices),
+            # Where older pages have it.
+            route("GET", "/ai/tts/voices", self._voices),
             route("GET", "/speech-to-text/providers", self._providers),
             route("GET", "/webhook_deliveries", self._deliveries),
             route("GET", "/webhook_deliveries/:id", self._delivery),

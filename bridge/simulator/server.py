@@ -29,12 +29,19 @@ from telnyx_media.sync.threads import ThreadGroup
 
 logger = logging.getLogger(__name__)
 
-# A base64 clip of a minute for playback is the largest body a client has reason to send.
+# A base64 clip of a minute for playback is the largest body a client has reason to send, but for
+# the paths that a server names.
 MAX_BODY = 16 * 1024 * 1024
+# Of a body that is too long, so much is read and dropped, so that the client comes to read why.
+_DROPPED = 256 * 1024 * 1024
 
 
 class BadBody(ValueError):
-    """The body is too long, or no JSON object."""
+    """The body cannot be read, or is no JSON object."""
+
+
+class LongBody(BadBody):
+    """The body is too long."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,7 @@ class Server:
         port: int,
         http: Callable[[HttpRequest], HttpResponse],
         sockets: Mapping[str, SocketRoute],
+        limits: Mapping[str, int] | None = None,
     ) -> None:
         """Bind the port; nothing is accepted before :meth:`start`.
 
@@ -170,12 +178,14 @@ class Server:
             port: the port, or 0 for any free one.
             http: answers a request, on the connection's thread.
             sockets: path to what serves its WebSockets.
+            limits: path to the longest body it takes, in bytes, where not :data:`MAX_BODY`.
 
         Raises:
             OSError: the port is taken.
         """
         self.http = http
         self.sockets = sockets
+        self.limits = dict(limits or {})
         self.errors: list[Exception] = []
         self._listener = socket.create_server((host, port), backlog=256)
         self.port: int = self._listener.getsockname()[1]
@@ -274,7 +284,9 @@ class _Conversation(BaseHTTPRequestHandler):
             body = self._body()
         except BadBody as error:
             self.close_connection = True
-            self._answer(HttpResponse(413, str(error).encode(), "text/plain"))
+            status = 413 if isinstance(error, LongBody) else 400
+            failure = {"code": "10015", "title": "Bad Request", "detail": f"{error}."}
+            self._answer(HttpResponse.of_json({"errors": [failure]}, status))
             return
         parts = urlsplit(self.path)
         segments = tuple(unquote(s) for s in parts.path.strip("/").split("/"))
@@ -286,28 +298,45 @@ class _Conversation(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def _body(self) -> bytes:
+        path = urlsplit(self.path).path.rstrip("/")
+        limit = self._owner.limits.get(path, MAX_BODY)
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            pieces = []
-            total = 0
-            while size := self._chunk_size():
-                total += size
-                if total > MAX_BODY:
-                    raise BadBody("the body is too long")
-                pieces.append(self.rfile.read(size))
-                self.rfile.readline(4)
-            while self.rfile.readline(65536).strip():
-                pass
-            return b"".join(pieces)
+            return self._chunks(limit)
         text = self.headers.get("content-length") or "0"
-        if not text.isdecimal() or int(text) > MAX_BODY:
-            raise BadBody("the body is too long")
+        if not text.isdecimal():
+            raise BadBody("The Content-Length is no number")
+        if int(text) > limit:
+            self._drop(min(int(text), _DROPPED))
+            raise LongBody("The body is too long")
         return self.rfile.read(int(text))
+
+    def _drop(self, size: int) -> None:
+        while size > 0 and (data := self.rfile.read(min(size, 65536))):
+            size -= len(data)
+
+    def _chunks(self, limit: int) -> bytes:
+        pieces = []
+        total = 0
+        while size := self._chunk_size():
+            total += size
+            if total > _DROPPED:
+                break
+            if total <= limit:
+                pieces.append(self.rfile.read(size))
+            else:
+                self._drop(size)
+            self.rfile.readline(4)
+        if total > limit:
+            raise LongBody("The body is too long")
+        while self.rfile.readline(65536).strip():
+            pass
+        return b"".join(pieces)
 
     def _chunk_size(self) -> int:
         try:
             return int(self.rfile.readline(64).split(b";")[0], 16)
         except ValueError:
-            raise BadBody("the chunked body is malformed") from None
+            raise BadBody("The chunked body is malformed") from None
 
     def _answer(self, response: HttpResponse) -> None:
         if response.lost:

@@ -27,6 +27,8 @@ from bridge.simulator.commands import Commands
 from bridge.simulator.control import Control
 from bridge.simulator.dialling import Dialler
 from bridge.simulator.faults import Faults
+from bridge.simulator.filespeech import FileSpeech
+from bridge.simulator.filetranscription import LONGEST_BODY, PATHS, FileTranscription
 from bridge.simulator.leg import Leg
 from bridge.simulator.mediacommands import MediaCommands
 from bridge.simulator.offline.voices import CallerVoice
@@ -125,7 +127,13 @@ class Simulator:
         api = Api(
             self.carrier,
             self.api_key,
-            [*commands.routes(), *Resources(self.carrier).routes(), *self.chat.routes()],
+            [
+                *commands.routes(),
+                *Resources(self.carrier).routes(),
+                *self.chat.routes(),
+                *FileTranscription(self.transcription, self._group.stopping).routes(),
+                *FileSpeech(self.synthesis, lambda: self.api_url).routes(),
+            ],
         )
         control = Control(self)
 
@@ -140,7 +148,8 @@ class Simulator:
             transcription.PATH: SocketRoute(self.transcription.check, self.transcription.serve),
             synthesis.PATH: SocketRoute(self.synthesis.check, self.synthesis.serve),
         }
-        self._server = Server(self.host, self.port, http, sockets)
+        limits = {f"/v2{path}": LONGEST_BODY for path in PATHS}
+        self._server = Server(self.host, self.port, http, sockets, limits)
         self.port = self._server.port
         self.carrier.public_url = self.url
         self.carrier.start()

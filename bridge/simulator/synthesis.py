@@ -43,6 +43,11 @@ _SENTENCE = re.compile(r"(?<=[.!?\u2026])[\"\u201d\u2019)\]]*\s+")
 _MARKDOWN = re.compile(r"[*_`#~]+")
 
 
+def speakable(text: str) -> str:
+    """Get what is spoken of a text: Markdown's marks are taken out (Telnyx: messages page)."""
+    return _MARKDOWN.sub("", text).strip()
+
+
 @dataclass(frozen=True)
 class SynthesisBehaviour:
     """What the service does where its documentation is silent or contradicts itself.
@@ -116,6 +121,7 @@ class SynthesisService:
         sessions: what every accepted session did, the oldest first.
         behaviour: may be replaced; acts on sessions that begin afterwards.
         refused_voices: names that are answered as if they did not exist.
+        make_speaker: makes what speaks in a session.
     """
 
     def __init__(
@@ -136,7 +142,7 @@ class SynthesisService:
         self.behaviour = behaviour or SynthesisBehaviour()
         self.refused_voices: frozenset[str] = frozenset()
         self._api_key = api_key
-        self._make_speaker = make_speaker
+        self.make_speaker = make_speaker
         # Guards _faults and appending to sessions.
         self._lock = threading.Lock()
         self._faults: deque[SynthesisFault] = deque()
@@ -165,7 +171,7 @@ class SynthesisService:
             fault = self._faults.popleft() if self._faults else None
             self.sessions.append(record)
         try:
-            _Session(socket, record, self._make_speaker, self.behaviour, fault).run()
+            _Session(socket, record, self.make_speaker, self.behaviour, fault).run()
         finally:
             record.closed_at = time.monotonic()
             logger.debug(
@@ -291,7 +297,7 @@ class _Session:
         if not everything and self._behaviour.buffering == "sentence":
             cut = max((m.end() for m in _SENTENCE.finditer(self._buffer)), default=0)
         text, self._buffer = self._buffer[:cut], self._buffer[cut:]
-        text = _MARKDOWN.sub("", text).strip()
+        text = speakable(text)
         if text:
             self._texts.append(_Text(text, time.monotonic()))
 

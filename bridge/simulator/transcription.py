@@ -120,6 +120,7 @@ class TranscriptionService:
 
     Attributes:
         sessions: what every accepted session did, the oldest first.
+        make_listener: makes what listens to a session.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class TranscriptionService:
         """
         self.sessions: list[TranscriptionRecord] = []
         self._api_key = api_key
-        self._listen = listen
+        self.make_listener = listen
         self._idle_timeout = idle_timeout
         # Guards _faults and appending to sessions.
         self._lock = threading.Lock()
@@ -180,7 +181,7 @@ class TranscriptionService:
         with self._lock:
             self.sessions.append(record)
         try:
-            _Session(socket, record, self._listen, fault, self._idle_timeout).run()
+            _Session(socket, record, self.make_listener, fault, self._idle_timeout).run()
         except AudioUnreadable as error:
             socket.send(errors_text("40002", "Format not supported", str(error), "input_format"))
             socket.close(_POLICY)

@@ -19,8 +19,8 @@ FORMATS = frozenset({"mp3", "linear16", "wav", "mulaw", "alaw", "ogg_vorbis", "p
 
 INACTIVITY_TIMEOUT = 20.0
 
-# What the MP3 encoder can make; Telnyx's MP3 has the voice's own rate if that is not one of them.
-_MP3_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
+MP3_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
+"""What MP3 can be made at; it has the voice's own rate if another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def check_query(handshake: Handshake, refused_voices: frozenset[str]) -> Refusal
     voice = _voice(handshake)
     if not voice:
         return _bad("voice", "is missing")
-    model = _model(voice)
+    model = find_model(voice)
     if model is None or voice in refused_voices:
         return _bad("voice", "does not exist")
     if model.refused:
@@ -129,7 +129,7 @@ def check_query(handshake: Handshake, refused_voices: frozenset[str]) -> Refusal
 def read_request(handshake: Handshake) -> SpeechRequest:
     """Read a query that :func:`check_query` let through."""
     voice = _voice(handshake)
-    model = _model(voice) or _NATURAL
+    model = find_model(voice) or _NATURAL
     asked = handshake.get("audio_format") or model.default
     audio = asked if asked in ("pcm", model.default) or asked in model.formats else "mp3"
     if audio == "ogg_vorbis":
@@ -138,7 +138,7 @@ def read_request(handshake: Handshake) -> SpeechRequest:
     rate = int(handshake.get("sample_rate") or 0)
     if audio == "mp3":
         # A voice that does not obey the format does not obey the rate either.
-        obeyed = rate in _MP3_RATES and asked == "mp3"
+        obeyed = rate in MP3_RATES and asked == "mp3"
         rate = rate if obeyed else model.mp3_rate or model.rate
     return SpeechRequest(
         voice=voice,
@@ -160,7 +160,8 @@ def _voice(handshake: Handshake) -> str:
     return ".".join(part for part in [*parts, handshake.get("voice_id")] if part)
 
 
-def _model(voice: str) -> Model | None:
+def find_model(voice: str) -> Model | None:
+    """Get how a voice delivers; ``None`` if there is none of that name."""
     provider, _, rest = voice.partition(".")
     if not rest:
         return None
