@@ -10,6 +10,7 @@ import array
 import errno
 import io
 import json
+import logging
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ from telnyx_media.audiofile import read_audio
 from telnyx_media.errors import TelnyxMediaError
 from telnyx_media.pcm import wav_header, write_wav
 from telnyx_media.rest import API_URL, DEFAULT_MODEL, FileTranscript, SpeechRest
+from telnyx_media.sentences import speakable
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.tts import TextToSpeech
 from telnyx_media.synthesis import DEFAULT_VOICE, SPEECH_URL
@@ -36,6 +38,10 @@ PART_SECONDS = 300
 # Where a pause is looked for, in seconds before the end of a part, and how finely.
 SEARCH_SECONDS = 15
 BLOCK_SECONDS = 0.1
+
+# Endings of files that what the service sends would not be: it sends MP3.
+OTHER_ENDINGS = (".aac", ".aif", ".aiff", ".au", ".flac", ".m4a", ".mp4", ".oga", ".ogg", ".opus",
+                 ".webm", ".wma")  # fmt: skip
 
 # How much faster than it was spoken a file is streamed; engines are built for live speech.
 STREAM_SPEED = 4.0
@@ -114,7 +120,7 @@ def transcribe(
 @click.argument("text")
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, allow_dash=True),
-    help="WAV, or the service's own bytes for any other ending; - for standard output (WAV).",
+    help="WAV, or the service's own MP3 for any other ending; - for standard output (WAV).",
 )  # fmt: skip
 @click.option("--voice", default=DEFAULT_VOICE, show_default=True)
 @click.option("--language", help="For voices that speak several.")
@@ -132,10 +138,11 @@ def speak(
     """Speak TEXT into a file; "-" reads the text from standard input."""
     if text == "-":
         text = sys.stdin.read()
-    folder = os.path.dirname(output)
-    if folder and not os.path.isdir(folder):
-        # Before anything is synthesised, which costs money.
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    # Before anything is synthesised, which costs money.
+    if not speakable(text):
+        raise click.UsageError("there is nothing to speak in TEXT")
+    if output != "-":
+        _check_output(output)
     if output != "-" and not output.lower().endswith(".wav"):
         address = _address(url, "TELNYX_API_URL", API_URL)
         with SpeechRest(api_key=api_key, base_url=address) as rest:
@@ -154,18 +161,25 @@ def speak(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    # What goes wrong is told once, below.
+    logging.getLogger("telnyx_media").addHandler(logging.NullHandler())
     try:
-        cli.main(args=arguments, standalone_mode=False)
+        cli.main(args=arguments, prog_name="telnyx-media", standalone_mode=False)
         status = 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        status = 2
     except click.UsageError as error:
-        error.show()
+        where = error.ctx.command_path if error.ctx else "telnyx-media"
+        _complain(f"{' '.join(error.format_message().split())} (see {where} --help)")
         status = 2
     except click.ClickException as error:
-        error.show()
+        _complain(error.format_message())
         status = 1
     except (click.Abort, KeyboardInterrupt):
+        # click has ended the line with the ^C in it.
         _complain("stopped")
-        status = 1
+        status = 130
     except (TelnyxMediaError, OSError) as error:
         _complain(_one_line(error))
         status = 1
@@ -173,6 +187,20 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 # -- helpers --------------------------------------------------------------------------------------
+
+
+def _check_output(path: str) -> None:
+    ending = os.path.splitext(path)[1].lower()
+    if ending in OTHER_ENDINGS:
+        raise click.BadParameter(
+            f"{path}: WAV and MP3 files are written, no {ending}", param_hint="'-o' / '--output'"
+        )
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
 
 Stretch = tuple[str, float, float]
 
@@ -272,8 +300,8 @@ def _clock(seconds: float) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -13,7 +13,7 @@ from telnyx_media.cli import main, parts
 from telnyx_media.pcm import Resampler, read_wav, write_wav
 from tests.loopback import faults
 from tests.loopback.http import Answer, ScriptedHttp, refusal
-from tests.loopback.servers import KEY, Behaviour, Conversation
+from tests.loopback.servers import KEY, Behaviour, Conversation, status
 from tests.loopback.stt import RATE, NumberRecogniser, SttPeer, silence, utterance
 from tests.loopback.tts import TtsPeer, mp3, mp3_file, spoken, synthesise, words_in
 
@@ -191,18 +191,61 @@ def test_errors_are_one_line(
     # Nothing is synthesised that could not be kept.
     assert run("speak", "Hello.", "-o", str(tmp_path / "nowhere" / "x.wav")) == 1
     assert "nowhere: No such file" in one_line(capsys)
+    # The disk is full.
+    with ScriptedHttp(Answer(body=b"ID3 audio")) as server:
+        assert run("speak", "Hello.", "-o", "/dev/full", "--url", server.url) == 1
+    assert one_line(capsys) == "telnyx-media: No space left on device\n"
+    # The session's own log adds nothing to it.
+    with SttPeer(faults.mute, answer=status(403)) as peer:
+        assert run("transcribe", path, "--stream", "--url", peer.url) == 1
+    assert "HTTP 403" in one_line(capsys)
     monkeypatch.delenv("TELNYX_API_KEY")
     assert run("transcribe", path) == 1
     assert "TELNYX_API_KEY" in one_line(capsys)
 
 
+def test_what_cannot_be_kept_is_not_synthesised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that may not be written is found out before anything is asked of the service."""
+    monkeypatch.setattr("telnyx_media.cli.os.access", lambda *_: False)
+    with ScriptedHttp() as server:
+        assert run("speak", "Hello.", "-o", str(tmp_path / "a.mp3"), "--url", server.url) == 1
+        assert not server.requests
+    assert "a.mp3: Permission denied" in one_line(capsys)
+
+
+def test_being_stopped_is_status_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As shells have it."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("telnyx_media.cli.read_audio", interrupt)
+    assert run("transcribe", str(wav(tmp_path / "a.wav"))) == 130
+    assert capsys.readouterr().err.strip() == "telnyx-media: stopped"
+
+
 @pytest.mark.parametrize(
-    "arguments", [["sing"], ["transcribe"], ["speak", "x"], ["transcribe", "x", "--nope"]]
+    "arguments",
+    [
+        ["sing"],
+        ["transcribe"],
+        ["speak", "x"],
+        ["transcribe", "x", "--nope"],
+        ["transcribe", "."],
+        ["speak", "", "-o", "x.mp3"],
+        ["speak", " ... ", "-o", "x.wav"],
+        ["speak", "x", "-o", "x.ogg"],
+        ["speak", "x", "-o", "."],
+    ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With what is wrong on standard error."""
+    """With what is wrong in one line on standard error, and nothing asked of the service."""
     assert run(*arguments) == 2
-    assert "Error:" in capsys.readouterr().err
+    assert "--help)" in one_line(capsys)
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
