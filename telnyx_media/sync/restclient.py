@@ -101,6 +101,15 @@ class RestClient:
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
+        for adapter in self._session.adapters.values():
+            if isinstance(adapter, requests.adapters.HTTPAdapter):
+                managers = (adapter.poolmanager, *adapter.proxy_manager.values())
+                for pools in (manager.pools for manager in managers):
+                    # The session only forgets its pools, and whoever still holds an answer, be it
+                    # in a traceback, holds the pool, with sockets that are open.
+                    for pool in (pools.get(key) for key in pools.keys()):  # noqa: SIM118 - no iterator
+                        if pool is not None:
+                            pool.close()
         self._session.close()
 
     def request(
@@ -118,7 +127,18 @@ class RestClient:
             ServiceError: the service refused.
             ConnectionLost: it could not be reached, or took too long.
         """
-        problem: Exception
+        outcome = self._send(method, path, timeout, arguments)
+        if isinstance(outcome, requests.Response):
+            return outcome
+        # Raised here, so that nothing of requests' is its context, and no answer in its traceback.
+        try:
+            raise outcome
+        finally:
+            del outcome
+
+    def _send(
+        self, method: str, path: str, timeout: tuple[float, float], arguments: dict[str, Any]
+    ) -> requests.Response | Exception:
         try:
             response = self._session.request(
                 method,
@@ -130,17 +150,14 @@ class RestClient:
                 **arguments,
             )
         except requests.Timeout:
-            problem = DeadlineExceeded(f"{self.base_url}{path} took too long")
+            return DeadlineExceeded(f"{self.base_url}{path} took too long")
         except _NO_ADDRESS:
-            problem = ConfigurationError("base_url: an absolute https:// address is needed")
+            return ConfigurationError("base_url: an absolute https:// address is needed")
         except requests.RequestException as error:
-            problem = _unreachable(f"{self.base_url}{path}", error)
-        else:
-            if response.status_code == requests.codes.ok:
-                return response
-            problem = self._refusal(response)
-        # Raised here, so that nothing of requests' is its context.
-        raise problem
+            return _unreachable(f"{self.base_url}{path}", error)
+        if response.status_code == requests.codes.ok:
+            return response
+        return self._refusal(response)
 
     def _refusal(self, response: requests.Response) -> ServiceError:
         code = response.status_code

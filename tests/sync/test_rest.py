@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import traceback
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from telnyx_media.errors import (
     ServiceError,
 )
 from telnyx_media.rest import FileTranscript, Segment, SpeechRest
-from tests.loopback import faults
+from tests.loopback import faults, wait_until
 from tests.loopback.http import Answer, ScriptedHttp, refusal
 from tests.loopback.servers import KEY
 
@@ -280,3 +281,22 @@ def test_errors_of_the_network() -> None:
         pytest.raises(ConfigurationError, match="base_url"),
     ):
         rest.transcribe(b"x")
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_close_closes_though_somebody_still_holds_what_came(status: int) -> None:
+    """An error that is kept, with its traceback, keeps no connection open."""
+
+    def served() -> bool:
+        return any("process_request" in thread.name for thread in threading.enumerate())
+
+    with ScriptedHttp(Answer(status, body={"text": "x"})) as server:
+        kept: list[object] = []
+        with client(server) as rest:
+            try:
+                kept.append(rest.transcribe(b"x"))
+            except AuthenticationError as error:
+                kept.append(error)
+            assert served()
+        wait_until(lambda: not served())
+        assert kept
