@@ -58,6 +58,16 @@ def service(url: str, **options: object) -> TextToSpeech:
     return TextToSpeech(api_key=KEY, base_url=url, **options)  # type: ignore[arg-type]
 
 
+def once_heard(seconds: float, fault: Fault, sessions: list[TtsSession]) -> Fault:
+    """Commit ``fault`` when so much audio was delivered: a reset discards what was not read yet."""
+
+    def do(conversation: Conversation) -> None:
+        wait_until(lambda: sessions and sessions[0].delivered >= seconds - 0.001)
+        fault(conversation)
+
+    return do
+
+
 def say(session: TtsSession) -> tuple[list[str], TelnyxMediaError | None]:
     """Speak the text; get the words heard and the error, if there was one."""
     session.send(TEXT)
@@ -125,9 +135,11 @@ def test_before_any_audio_a_refusal_is_final(fault: str) -> None:
 @pytest.mark.parametrize("fault", [*RETRIED, *REFUSED])
 def test_amid_the_audio_it_is_an_error_with_what_was_delivered(fault: str) -> None:
     """Nothing is heard twice and nothing is called a success."""
-    do = RETRIED.get(fault) or REFUSED[fault][0]
+    sessions: list[TtsSession] = []
+    do = once_heard(0.1 * AMID, RETRIED.get(fault) or REFUSED[fault][0], sessions)
     with TtsPeer([voice_with(do, "amid"), synthesise()]) as peer:
         with service(peer.url).open(sample_rate=RATE) as session:
+            sessions.append(session)
             heard, error = say(session)
         assert len(peer.conversations) == session.connections == 1
 
@@ -143,10 +155,12 @@ ENOUGH = ("close 1000", "mute", "slow reader")
 @pytest.mark.parametrize("fault", [*RETRIED, *REFUSED])
 def test_after_the_last_audio(fault: str) -> None:
     """All audio is delivered, whatever comes; only a plausible end is a success."""
-    do = RETRIED.get(fault) or REFUSED[fault][0]
+    sessions: list[TtsSession] = []
+    do = once_heard(WHOLE, RETRIED.get(fault) or REFUSED[fault][0], sessions)
     options = {"dead_after": 2.0} if fault in ENOUGH else {}
     with TtsPeer([voice_with(do, "after"), synthesise()]) as peer:
         with service(peer.url, **options).open(sample_rate=RATE) as session:
+            sessions.append(session)
             heard, error = say(session)
         assert len(peer.conversations) == session.connections == 1
 
