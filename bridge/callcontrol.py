@@ -22,7 +22,7 @@ Rules of this module:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
@@ -155,6 +155,7 @@ class CallControl:
             timeout: seconds that one attempt waits for an answer.
             connections: connections kept open; more commands at once are possible, not faster.
         """
+        self._allow: Callable[[str, str], object] = lambda key, verb: None
         self._session = CommandSession(
             api_key, base_url, patience=patience, timeout=timeout, connections=connections
         )
@@ -381,9 +382,19 @@ class CallControl:
             fields = {**_DEFAULTS[verb], **fields}
         return self._act(verb, call_control_id, fields)
 
+    def ask_first(self, allow: Callable[[str, str], object]) -> None:
+        """Have ``allow`` asked before each command to a leg: who holds it may have changed.
+
+        Args:
+            allow: gets the ``call_control_id`` and the command's name; what it raises, the command
+                raises.
+        """
+        self._allow = allow
+
     # -- how --------------------------------------------------------------------------------------
 
     def _act(self, verb: str, call_control_id: str, fields: Mapping[str, object]) -> CommandResult:
+        self._allow(call_control_id, verb)
         body = dict(fields)
         patience = _seconds(body.pop("patience", None))
         # Made here, outside of every retry: one id per intended command.

@@ -9,12 +9,13 @@ import time
 
 from bridge.callcontrol import (
     RejectCause,
+    is_call_ended,
     stream_parameters,
     streams_on_answer,
 )
 from bridge.errors import CommandError
 from bridge.failures import where
-from bridge.legparts import LegParts
+from bridge.legparts import MOVED, LegParts
 from telnyx_media.sync.threads import Deadline
 
 __all__ = ["Answering"]
@@ -105,6 +106,9 @@ class Answering(LegParts):
         if self._streaming:
             self._expect_stream(STREAM_WAIT)
             return
+        if self._holds() is False:
+            self.end(MOVED)
+            return
         try:
             self._start_stream()
         except CommandError as error:
@@ -115,12 +119,22 @@ class Answering(LegParts):
         self._expect_stream(RESTART_WAIT)
 
     def _await_successor(self) -> None:
-        """Have the stream opened to another process until one has taken the leg; or hang up."""
+        """Have the stream opened to another process until one has taken the leg; or part."""
         deadline = Deadline(HANDOVER_WAIT)
         while not (self._ending or deadline.expired):
             with self._life:
                 failures = self._stream_failures
-            self._start_stream()
+            if self._holds() is False:
+                # Whoever has it has not told us yet; another stream would take it from them.
+                self.end(MOVED)
+                return
+            try:
+                self._start_stream()
+            except CommandError as error:
+                if is_call_ended(error):
+                    raise
+                self.log.warning("could not hand the call over: %s", error)
+                break
             with self._life:
                 self._life.wait_for(
                     lambda: self._ending or self._stream_failures != failures,  # noqa: B023

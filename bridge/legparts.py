@@ -58,6 +58,9 @@ __all__ = ["JOIN", "Dial", "LegParts", "Screen"]
 
 logger = logging.getLogger("bridge.worker")
 
+# The reason of a leg that has not ended: another process holds it.
+MOVED = "moved"
+
 # Seconds for everything of a leg to end.
 JOIN = 5.0
 
@@ -103,6 +106,8 @@ class LegParts:
         streaming: bool = True,
         on_departed: Callable[[CallWorker], None] = lambda worker: None,
         in_touch: Callable[[], bool] = lambda: True,
+        part: Callable[[], bool] = lambda: False,
+        holds: Callable[[], bool | None] = lambda: True,
         services: Services | None = None,
         dial: Dial | None = None,
         screen: Screen | None = None,
@@ -131,6 +136,10 @@ class LegParts:
             on_departed: called on leg-main when the agent has let go of a leg that goes over to
                 another process.
             in_touch: whether it would be known if another process had taken the leg.
+            part: called on leg-main in place of hanging up when no other process has taken a leg
+                that was to be handed over; whether the call will end without us.
+            holds: whether the leg is this process's still; ``None`` if that cannot be known now.
+                May block.
             services: makes speech services of other languages and voices; these only, if ``None``.
             dial: makes further legs; none, if ``None``.
             screen: asked, on leg-main, whether an inbound leg is to be answered.
@@ -149,6 +158,8 @@ class LegParts:
         self._on_gone = on_gone
         self._on_departed = on_departed
         self._in_touch = in_touch
+        self._part = part
+        self._holds = holds
         self._inheritance = inheritance
         self._streaming = streaming
         age = 0.0 if inheritance is None else inheritance.age
@@ -318,6 +329,11 @@ class LegParts:
     def is_over(self) -> bool:
         """Whether the leg has ended, or is about to."""
         return self._ending
+
+    @property
+    def streaming(self) -> bool:
+        """Whether there is a media stream; Telnyx keeps one per call, so nobody else has it."""
+        return self._streams.current is not None
 
     @property
     def hangup_cause(self) -> str:

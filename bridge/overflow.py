@@ -101,6 +101,19 @@ class Overflow:
         except CommandError as error:
             logger.warning("could not refuse a call: %s", error)
 
+    def part(self, key: str, line: str) -> bool:
+        """Have a call hear a line and end behind it, whoever is told that it was said.
+
+        Returns:
+            Whether Telnyx has taken that on.
+        """
+        try:
+            self._control.speak(key, line, self._voice, client_state=_state("say"))
+        except CommandError as error:
+            logger.warning("could not say goodbye: %s", error)
+            return False
+        return True
+
     def queue(self, info: CallInfo) -> None:
         """Have a call wait, which is in the registry already; blocks while it is answered."""
         key = info.call_control_id

@@ -26,7 +26,7 @@ from bridge.call import Agent, CallInfo
 from bridge.callcontrol import CallControl
 from bridge.decisions import Detector
 from bridge.elsewhere import Elsewhere
-from bridge.errors import CommandError, DialFailed, SettingsError
+from bridge.errors import CallEnded, CommandError, DialFailed, SettingsError
 from bridge.events import CallHangup, CallInitiated, DtmfReceived, Event
 from bridge.inheritance import UNNAMED, Inheritance
 from bridge.legline import Services
@@ -108,6 +108,7 @@ class Switchboard:
         self._screen = screen
         self._detector = detector
         self._make_detector = make_detector
+        control.ask_first(self._allows)
         self._outbound = Outbound(control, self._begin_outbound)
         self._overflow = Overflow(settings, control)
         self.listeners = ListenIn(
@@ -154,11 +155,11 @@ class Switchboard:
         if isinstance(payload, CallInitiated) and payload.direction == "incoming":
             self.begin(call_info(payload))
             return
+        if self._overflow.handle(event):
+            return
         worker = self._find(payload.call_control_id) or self._find(payload.call_leg_id)
         if worker is not None:
             worker.handle(event)
-            return
-        if self._overflow.handle(event):
             return
         if isinstance(payload, CallHangup) and self._overflow.remove(event.call_control_id):
             self._registry.end(event.call_control_id)
@@ -383,6 +384,8 @@ class Switchboard:
             streaming=streaming,
             on_departed=self._departed,
             in_touch=lambda: self._elsewhere is None or self._elsewhere.joined,
+            part=lambda: self._part(info.call_control_id),
+            holds=lambda: self._elsewhere is None or self._elsewhere.holds(info.call_control_id),
             services=self._services(),
             dial=self._dial_linked,
             screen=self._screen,
@@ -499,7 +502,7 @@ class Switchboard:
                 del self._workers[key]
                 self._leaving.add(worker)
         if worker.reason != MOVED:
-            return self._registry.end(key)
+            return self._registry.end(key) and not self._out_of_sight(worker)
         if current:
             self._registry.forget(key)
         return False
@@ -508,6 +511,31 @@ class Switchboard:
         """The agent of a leg that goes over to another process has fallen silent."""
         if self._elsewhere is not None:
             self._elsewhere.departed(worker.info)
+
+    def _out_of_sight(self, worker: CallWorker) -> bool:
+        """Whether a leg may be another process's by now, without our knowing."""
+        if self._elsewhere is None or self._elsewhere.joined or worker.hangup_cause:
+            return False
+        return worker.talking and not worker.streaming
+
+    def _allows(self, key: str, verb: str) -> None:
+        """Refuse a command to a leg that may be another process's by now."""
+        with self._lock:
+            worker = self._workers.get(key)
+        # One with a stream is ours: there is one stream per call.
+        if self._elsewhere is None or worker is None or worker.streaming or not worker.talking:
+            return
+        held = self._elsewhere.holds(key)
+        if held is None:
+            raise CommandError(verb, "Redis is away, and so is the media stream", retryable=True)
+        if not held:
+            worker.let_go()
+            raise CallEnded("another process has the call")
+
+    def _part(self, key: str) -> bool:
+        """Have Telnyx say goodbye to a call; whether it ends by that, whatever becomes of us."""
+        line = self._settings.drain_line
+        return line != "off" and self._overflow.part(key, line)
 
     def _gone(self, worker: CallWorker) -> None:
         """Forget a leg whose threads have ended."""

@@ -32,7 +32,7 @@ from bridge.errors import BridgeError, CallEnded, CommandError
 from bridge.events import CallAnswered, CallHangup, DtmfReceived, Event, MachineDetection, Streaming
 from bridge.failures import where
 from bridge.leganswer import COMMAND_WAIT, HANDOVER_WAIT, RESTART_WAIT, Answering
-from bridge.legparts import JOIN, Dial, Screen
+from bridge.legparts import JOIN, MOVED, Dial, Screen
 from bridge.legreceive import Receiving
 from bridge.observer import CallSummary
 from bridge.people import ANSWERERS, People
@@ -51,15 +51,18 @@ PASSED_ON = frozenset({"transferred", "referred", "connected"})
 # Seconds from the media stream's `stop` to the `call.hangup` that belongs to it; then we hang up.
 HANGUP_WAIT = 2.0
 
+# Seconds until it is asked again whose a leg is, when Redis was away.
+ASK_AGAIN = 0.5
+
 # Seconds that a phone rings to which somebody in the dashboard transfers a call.
 TRANSFER_RING = 30.0
-
-# The reason of a leg that has not ended: another process holds it.
-MOVED = "moved"
 
 
 class CallWorker(Answering, Receiving):
     """One leg: its life, from the first webhook event to the summary."""
+
+    # Whether the stream is gone and nobody can tell whose the leg is.
+    _out_of_touch = False
 
     def start(self) -> None:
         """Take the leg up; returns at once."""
@@ -108,7 +111,8 @@ class CallWorker(Answering, Receiving):
     def hand_over(self) -> None:
         """Have the media stream opened to another process; returns at once.
 
-        The leg goes on until that process asks for it.  If none does in time, the leg is hung up.
+        The leg goes on until that process asks for it.  If none does in time, the caller hears from
+        Telnyx itself that the call has to end, and it ends.
         """
         with self._life:
             self._handing_over = True
@@ -216,6 +220,9 @@ class CallWorker(Answering, Receiving):
                     self._life.wait(min(times) - now if times else None)
                     continue
                 leave = too_long or goodbye is not None
+            if not leave and not self._is_held():
+                continue
+            with self._life:
                 again = not leave and self._streams.restart(now + COMMAND_WAIT)
                 unstarted = [stream for stream in self._streams.open if not stream.started]
             if goodbye is not None:
@@ -233,6 +240,25 @@ class CallWorker(Answering, Receiving):
             self.log.info("asked for the media stream again")
             self._start_stream()
             self._expect_stream(RESTART_WAIT)
+
+    def _is_held(self) -> bool:
+        """Whether a stream may be asked for; if it is another's by now, the leg is let go.
+
+        While that cannot be known, waits a moment: another process may talk with the caller.
+        """
+        held = self._holds()
+        if held is None:
+            with self._life:
+                if not self._out_of_touch:
+                    self.log.warning("media socket lost while Redis is away; waiting for Redis")
+                self._out_of_touch = True
+                self._life.wait(ASK_AGAIN)
+        elif not held:
+            self.log.warning("another process has taken the call")
+            self.end(MOVED)
+        else:
+            self._out_of_touch = False
+        return bool(held)
 
     def _wind_up(self) -> None:
         """End what is left of the leg, in order, within one deadline."""
@@ -285,6 +311,9 @@ class CallWorker(Answering, Receiving):
 
     def _hang_up(self) -> None:
         if self._hangup_cause is not None:
+            return
+        if self._handing_over and self._reason == "drain" and self._part():
+            self.log.warning("no other process took the call: it ends with a line that Telnyx says")
             return
         try:
             self._control.hangup(self.info.call_control_id)

@@ -130,8 +130,8 @@ class Fleet:
         return self._membership.joined and self._store.available
 
     def others(self) -> int:
-        """Count the other processes that take calls."""
-        return len(self._membership.others())
+        """Count the other processes that take calls; none while Redis is away."""
+        return len(self._membership.others()) if self.joined else 0
 
     def close(self) -> None:
         """Leave the fleet; may be called twice."""
@@ -180,6 +180,10 @@ class Fleet:
             self._store.run(
                 "note", payload.call_control_id, payload.call_leg_id, write_event(event)
             )
+
+    def holds(self, key: str) -> bool | None:
+        """Ask whether a leg lives here still; ``None`` if that cannot be known now."""
+        return self.registry.holds(key)
 
     def name_agent(self, key: str, agent: str) -> None:
         """Have whoever takes a leg over know its agent."""

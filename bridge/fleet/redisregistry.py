@@ -229,6 +229,14 @@ class RedisRegistry:
         with self._lock:
             return self._epochs.get(key, 0)
 
+    def holds(self, key: str) -> bool | None:
+        """Ask whether a leg lives here still; ``None`` if that cannot be known now."""
+        try:
+            found = self.store.run("holds", key, self.process, self.epoch(key))
+        except RegistryAway:
+            return None
+        return None if found < 0 else bool(found)
+
     def adopt(self, process: str, seen: int) -> Inheritance | None:
         """Take one leg of a process that has shown no life since; ``None`` if it has no more.
 

@@ -132,6 +132,14 @@ relate(id, info)
 return 1
 """
 
+# -> 1 if the leg lives here, in this epoch; 0 if not any more, -1 if nothing is known of it.
+_HOLDS = """
+local id, me, epoch = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local leg = redis.call('HMGET', P .. 'leg:' .. id, 'owner', 'epoch')
+if not leg[1] then return redis.call('EXISTS', P .. 'ended:' .. id) == 1 and 0 or -1 end
+return leg[1] == me and tonumber(leg[2]) <= epoch and 1 or 0
+"""
+
 _MINT = """
 local digest, id, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local token = P .. 'token:' .. digest
@@ -325,6 +333,7 @@ SCRIPTS = {
         "begin": _BEGIN,
         "end": _END,
         "confirm": _CONFIRM,
+        "holds": _HOLDS,
         "mint": _MINT,
         "claim": _CLAIM,
         "release": _RELEASE,

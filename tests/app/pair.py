@@ -29,6 +29,15 @@ from tests.loopback.road import Road
 Balance = Callable[[Mapping[str, Any]], int]
 
 
+# In the place of one of the two: nobody, who answers 503.
+NOBODY = -1
+
+
+def _nobody(environ: Mapping[str, Any], start: Any) -> list[bytes]:
+    start("503 Service Unavailable", [("Content-Length", "0")])
+    return []
+
+
 class Pair:
     """What a test holds.
 
@@ -66,7 +75,8 @@ class Pair:
         self.bridges[-1].start()
 
     def _balance(self, environ: Mapping[str, Any], start: Any) -> Any:
-        return self._apps[self.to(environ)](environ, start)
+        number = self.to(environ)
+        return (_nobody if number == NOBODY else self._apps[number])(environ, start)
 
     def webhooks_to(self, number: int) -> None:
         """Have webhooks come to this one, media sockets to the other."""

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from bridge import Call, CallEnded
-from bridge.errors import TransferFailed
-from bridge.simulator import Callee
-from tests.app.pair import Pair, pair
-from tests.loopback import PATIENCE
+from bridge.errors import BridgeError, TransferFailed
+from bridge.simulator import Callee, SimulatedCall
+from tests.app.pair import NOBODY, Pair, pair
+from tests.loopback import PATIENCE, wait_until
 
 DESK = "+12025550177"
 
@@ -173,3 +173,105 @@ def test_a_transfer_fails_as_it_did_though_another_process_hears_of_it(
         )
         line.simulator.place_call().wait(LONG)
     assert causes == [cause]
+
+
+@pytest.mark.parametrize("how", ["stream", "command"])
+def test_a_call_that_no_process_takes_ends_with_a_line_that_telnyx_says(how: str) -> None:
+    """The process that stops is gone by the end of it; whoever hears of that hangs up."""
+
+    def agent(call: Call) -> None:
+        call.say("Good day.")
+        call.listen()
+
+    with pair(agent, BRIDGE_DRAIN_LINE="Bye now.") as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
+        if how == "command":
+            line.simulator.faults.fail("streaming_start", 422, code="10015", times=9)
+        line.to = lambda environ: 1 if environ["PATH_INFO"].endswith("/webhook") else NOBODY
+        assert line.bridges[0].drain(0.1)
+        assert line.seen[0].summary().reason == "drain"
+        line.bridges[0].close()
+        call.wait(LONG)
+    assert names(call)[-2:] == ["speak", "hangup"]
+    assert line.seen[1].summaries == []
+
+
+def test_without_redis_a_stopping_process_says_goodbye_itself() -> None:
+    """Others may live, but nothing can be handed over to them."""
+
+    def agent(call: Call) -> None:
+        call.say("Good day.")
+        call.listen()
+
+    with pair(agent, BRIDGE_DRAIN_LINE="Bye now.") as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
+        with line.redis.away():
+            wait_until(lambda: not line.bridges[0].fleet.joined)  # type: ignore[union-attr]
+            assert line.bridges[0].drain(2 * PATIENCE)
+            call.wait(LONG)
+        assert [reply.text for reply, _ in line.seen[0].replies] == ["Good day.", "Bye now."]
+    assert "speak" not in names(call)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["away", "frozen"])
+def test_a_process_that_has_lost_a_call_asks_for_no_stream_of_it(how: str) -> None:
+    """Neither while it cannot ask whose the call is, nor when it hears that it is another's."""
+    spans = Spans()
+    done = threading.Event()
+    handles: list[Call] = []
+    errors: list[Exception] = []
+
+    def agent(call: Call) -> None:
+        handles.append(call)
+        with spans:
+            call.say("Here I am.")
+            if call.resumed:
+                done.wait(LONG)
+                return
+            call.listen()
+
+    with pair(agent) as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
+        line.both_to(1)
+        before = names(call).count("streaming_start")
+        if how == "away":
+            with line.roads[0].cut():
+                wait_until(lambda: not line.bridges[0].fleet.joined)  # type: ignore[union-attr]
+                call.cut_media()
+                line.seen[1].wait_for(lambda: line.seen[1].replies, LONG)
+                try:
+                    handles[0].transfer(DESK)
+                except BridgeError as error:
+                    errors.append(error)
+            wait_until(lambda: not line.bridges[0].switchboard.legs())
+            assert len(errors) == 1
+        else:
+            # As if it had stood still for a while: it has heard nothing of this.
+            old, new = (bridge.fleet for bridge in line.bridges)
+            assert old is not None
+            assert new is not None
+            left = new.registry.adopt(old.process, 1 << 60)
+            assert left is not None
+            call.cut_media()
+            wait_until(lambda: not line.bridges[0].switchboard.legs())
+            line.bridges[1].switchboard.take_over(left)
+            line.seen[1].wait_for(lambda: line.seen[1].replies, LONG)
+        assert names(call).count("streaming_start") == before + 1
+        assert not call.ended
+        done.set()
+        call.wait(LONG)
+    # Who cannot ask keeps its agent, which nobody hears.
+    assert spans.most == 1 or how == "away"
+    assert line.seen[0].summaries == []
+    assert line.seen[1].summary().reason == "agent"
+    assert names(call).count("hangup") == 1
+    assert "transfer" not in names(call)
+
+
+def names(call: SimulatedCall) -> list[str]:
+    """Get the commands that a call was given."""
+    return [command["name"] for command in call.commands]
