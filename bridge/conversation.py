@@ -132,20 +132,23 @@ class Conversation(Floor):
             levels: how loud the packets since the last time were, in dBFS.
             packet: seconds of a packet.
         """
+        turns = self._turns
         with self._lock:
             now = self._clock()
-            for back, loud in zip(range(len(levels) - 1, -1, -1), levels, strict=True):
-                self._turns.sound(loud, now - back * packet)
+            back = len(levels)
+            for loud in levels:
+                back -= 1
+                turns.sound(loud, now - back * packet)
             level = levels[-1] if levels else None
             playing = None if self._speech is None else self._playout.level(now)
             self._note_echo(now)
             # What is due without news, the pacer asks for.
             news = now >= self._pump_at
-            for back, probability in zip(range(len(windows) - 1, -1, -1), windows, strict=True):
+            back = len(windows)
+            for probability in windows:
+                back -= 1
                 at = now - back * seconds
-                news |= self._turns.voice(
-                    probability, at, seconds=seconds, level=level, playing=playing
-                )
+                news |= turns.voice(probability, at, seconds=seconds, level=level, playing=playing)
         if news:
             with self._locked() as now:
                 self._poll(now)

@@ -306,15 +306,16 @@ class Playout:
             # One whose audio has not come yet ends where it begins: nowhere.
             if segment.count and segment.end < first:
                 break
-            for index in range(max(first, segment.first), min(last + 1, segment.end)):
-                level = segment.level(index)
-                if level is not None and (loudest is None or level > loudest):
-                    loudest = level
+            level = segment.loudest(first, last + 1)
+            if level is not None and (loudest is None or level > loudest):
+                loudest = level
         return loudest
 
     def begun(self, now: float) -> list[str]:
         """Take the sentences that the caller has begun to hear since the last time, in order."""
-        texts = []
+        texts: list[str] = []
+        if self._told == len(self._segments):
+            return texts
         played = self._far.floor if self._over or self._paused else self._far.played(now)
         while self._told < len(self._segments):
             segment = self._segments[self._told]

@@ -78,10 +78,13 @@ class Segment:
         """Get ``count`` packets from index ``start`` of the reply on."""
         return self._packets[start - self.first : start - self.first + count]
 
-    def level(self, index: int) -> float | None:
-        """Get how loud the packet at an index of the reply is, in dBFS, if known."""
-        place = index - self.first
-        return self._levels[place] if 0 <= place < len(self._levels) else None
+    def loudest(self, start: int, end: int) -> float | None:
+        """Get how loud the packets from one index of the reply to before another are, at most.
+
+        In dBFS; ``None`` if that is not known, or the segment has none of them.
+        """
+        levels = self._levels[max(0, start - self.first) : max(0, end - self.first)]
+        return max(levels, default=None)
 
     def forget_audio(self) -> None:
         """Let go of packets that will never be sent again; where they lay stays known."""

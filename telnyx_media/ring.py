@@ -135,8 +135,8 @@ class AudioRing:
         """Add audio; the oldest beyond the limit is forgotten (compare ``start``)."""
         self._data += data
         self.end += len(data)
-        self._judge()
         if self.end - self.start > self._limit:
+            self._judge()
             self._forget(self.end - self._limit)
 
     def read(self, position: int, size: int) -> bytes:
@@ -152,6 +152,7 @@ class AudioRing:
 
     def speech_seconds(self, until: int) -> float:
         """Measure the speech between the start and position ``until``."""
+        self._judge()
         first, last = self.start // self._block, until // self._block
         count = sum(
             min(run.end, last) - max(run.first, first)
@@ -162,6 +163,7 @@ class AudioRing:
 
     def speech(self, until: int, after: int = 0) -> Stretch | None:
         """Find the speech between the later of start and ``after``, and ``until``."""
+        self._judge()
         first, last = max(self.start, after) // self._block, until // self._block
         begin = next((max(run.first, first) for run in self._runs if run.end > first), last)
         if begin >= last:
@@ -178,6 +180,7 @@ class AudioRing:
                 by a pause has been heard.
             endpoint: whether the final ends an utterance: then at least the first is covered.
         """
+        self._judge()
         cut = None
         pauses = self._pauses(sent)
         if endpoint and pauses:
@@ -192,6 +195,7 @@ class AudioRing:
 
     def drop_silence(self, sent: int) -> None:
         """Forget silence that was sent: there is nothing in it to hear again."""
+        self._judge()
         lead = int(LEAD * self.bytes_per_second)
         spoken_to = self._runs[-1].end if self._runs else 0
         if spoken_to <= self.start // self._block and sent - lead > self.start:
@@ -200,18 +204,21 @@ class AudioRing:
     # -- helpers ---------------------------------------------------------------------------------
 
     def _judge(self) -> None:
+        """Judge the whole blocks that have come: only when asked, several cost little more."""
         done = self._judged * self._block - self._base
-        with memoryview(self._data) as data:
-            while len(data) - done >= self._block:
-                block: bytes | memoryview = data[done : done + self._block]
-                if self._encoding == "mulaw":
-                    block = audioop.ulaw2lin(block, 2)
-                elif self._encoding == "alaw":
-                    block = audioop.alaw2lin(block, 2)
-                if self._gate.is_speech(audioop.rms(block, 2)):
-                    self._spoken(self._judged)
-                self._judged += 1
-                done += self._block
+        count = (len(self._data) - done) // self._block
+        if count < 1:
+            return
+        pcm = bytes(self._data[done : done + count * self._block])
+        if self._encoding == "mulaw":
+            pcm = audioop.ulaw2lin(pcm, 2)
+        elif self._encoding == "alaw":
+            pcm = audioop.alaw2lin(pcm, 2)
+        size = len(pcm) // count
+        for at in range(0, len(pcm), size):
+            if self._gate.is_speech(audioop.rms(pcm[at : at + size], 2)):
+                self._spoken(self._judged)
+            self._judged += 1
 
     def _spoken(self, number: int) -> None:
         if self._runs and self._runs[-1].end == number:
