@@ -113,7 +113,7 @@ def play(
         recording = Recording(call.said, call.heard, call.sample_rate)
     screen.step("recognising again what the caller heard")
     checks = judge_recording(script, timeline.items, recording, began)
-    figures = timeline.figures()
+    figures = timeline.figures(fading=bool(script.references))
     files = leave(script, timeline.items, figures, checks, recording, codec, began, out)
     return Outcome(timeline.items, figures, checks, files)
 

@@ -190,14 +190,20 @@ class Timeline:
                 item.stopped_after = clears[0] - over[0].start
         return item
 
-    def figures(self) -> Figures:
-        """Work out what the call shows."""
+    def figures(self, *, fading: bool = False) -> Figures:
+        """Work out what the call shows.
+
+        Args:
+            fading: whether the caller's voice fades out in its room, as recordings do: the app may
+                then rightly hear the end before the last packet with sound, and the time from there
+                can't be split into its parts.
+        """
         replies = [item.latency for item in self.items if item.latency is not None]
         # Of the turns that silence ended; another's wait was the recogniser's choice.
         waited = [
             (item.latency, item.chosen, item.voice)
             for item in self.items
-            if item.latency is not None and item.chosen is not None
+            if item.latency is not None and item.chosen is not None and not fading
         ]
         stops = [item.stopped_after for item in self.items if item.stopped_after is not None]
         return Figures(

@@ -87,6 +87,8 @@ def test_a_call_becomes_turns_with_latencies() -> None:
     assert figures.voice == pytest.approx(0.03)
     assert figures.beyond == pytest.approx(0.02)
     assert figures.stopped is None
+    fading = timeline.figures(fading=True)
+    assert (fading.reply, fading.chosen, fading.beyond) == (figures.reply, None, None)
 
 
 def test_a_barge_in_is_measured_from_the_first_sound_to_clear() -> None:
