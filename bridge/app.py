@@ -215,6 +215,7 @@ def create_app(
         bridge.switchboard.handle,
         bridge.pool,
         # Another process takes what this one leaves, if there is one.
+        accept=bridge.fleet.accept if bridge.fleet is not None else lambda event: None,
         takes_calls=lambda: not bridge.draining or bool(bridge.fleet and bridge.fleet.others()),
     )
     app = Flask(__name__, static_folder=None)

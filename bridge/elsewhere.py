@@ -30,6 +30,9 @@ class Elsewhere(Protocol):
     def note(self, event: Event) -> None:
         """Keep a key that a webhook told of, in case that whoever is told of it dies over it."""
 
+    def handled(self, event: Event) -> None:
+        """Take note that an event was acted on, so that nobody else need do it."""
+
     def holds(self, key: str) -> bool | None:
         """Whether a leg lives here still; ``None`` if that cannot be known now."""
 

@@ -137,8 +137,22 @@ class Switchboard:
         Duplicates (by event id) and events of unknown legs do nothing.  Commands are sent from the
         leg's own thread; only a call that is refused is refused on this one.
         """
-        if self._registry.seen_event(event.id):
-            return
+        try:
+            if not self._registry.seen_event(event.id):
+                self._act(event)
+        finally:
+            if self._elsewhere is not None:
+                self._elsewhere.handled(event)
+
+    def recover(self, event: Event) -> None:
+        """Act on an event that a process which died had taken; it counts as seen already."""
+        try:
+            self._act(event)
+        finally:
+            if self._elsewhere is not None:
+                self._elsewhere.handled(event)
+
+    def _act(self, event: Event) -> None:
         Audience(self._observers, logger).tell(lambda observer: observer.on_event(event))
         if isinstance(event.payload, DtmfReceived) and self._elsewhere is not None:
             self._elsewhere.note(event)

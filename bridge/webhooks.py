@@ -4,7 +4,8 @@ Telnyx sends a webhook again when it is not answered within a second or so, in a
 than once (Telnyx: receiving-webhooks page).  So the signature is checked, the event is put into the
 pool, and 200 leaves; what it sets off happens on the pool's threads.
 
-Threads: a request's own; it waits for nothing but the request's body.
+Threads: a request's own; it waits for the request's body, and for Redis if there is one, for an
+answer of a millisecond, or for a second when it is going away.
 
 Rules of this module:
 
@@ -59,6 +60,7 @@ class WebhookReceiver:
         pool: WorkPool,
         *,
         takes_calls: Callable[[], bool] = lambda: True,
+        accept: Callable[[Event], object] = lambda event: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make a receiver.
@@ -69,16 +71,19 @@ class WebhookReceiver:
                 another.  It sees to duplicates.
             pool: does the work.
             takes_calls: whether a new inbound call may begin in this process.
+            accept: called with each event before it is answered with 200, on the request's thread;
+                keeps it where another process finds it if this one dies.
             clock: the time in Unix seconds.
         """
         self._public_key = public_key
         self._handle = handle
         self._pool = pool
         self._takes_calls = takes_calls
+        self._accept = accept
         self._clock = clock
 
     def receive(self, signature: str | None, timestamp: str | None, body: bytes) -> int:
-        """Check a webhook and have it worked on; never waits.
+        """Check a webhook and have it worked on; waits for no more than ``accept``.
 
         Args:
             signature: the ``telnyx-signature-ed25519`` header, or ``None``.
@@ -109,6 +114,8 @@ class WebhookReceiver:
             # Not a refusal of the call: it rings on until a process that stays takes the event.
             logger.info("left a new call to another process: this one is stopping")
             return 503
+        # Whoever is told 200 brings it no second time.
+        self._accept(event)
         key = event.payload.call_leg_id or event.call_control_id or event.id
         if not self._pool.submit(key, lambda: self._handle(event)):
             logger.error("refused a webhook: too much is waiting to be done, or we are stopping")

@@ -181,6 +181,14 @@ class Fleet:
                 "note", payload.call_control_id, payload.call_leg_id, write_event(event)
             )
 
+    def accept(self, event: Event) -> None:
+        """Keep an event until it was acted on; another process does it if this one dies before."""
+        self.registry.accept(event.id, write_event(event))
+
+    def handled(self, event: Event) -> None:
+        """Keep an event no longer."""
+        self.registry.handled(event.id)
+
     def holds(self, key: str) -> bool | None:
         """Ask whether a leg lives here still; ``None`` if that cannot be known now."""
         return self.registry.holds(key)
@@ -339,11 +347,14 @@ class Fleet:
 
     def _adopt_all(self, member: Member) -> None:
         local = self._local
+        events: list[str] = []
         try:
+            # Once the last leg is taken nobody looks for what else there was.
+            events = self.registry.salvage(member.process, member.beat)
             while local is not None:
                 inheritance = self.registry.adopt(member.process, member.beat)
                 if inheritance is None:
-                    return
+                    break
                 logger.warning("took over a call of a process that died")
                 local.take_over(inheritance)
         except RegistryAway as error:
@@ -351,6 +362,15 @@ class Fleet:
         finally:
             with self._lock:
                 self._burials.discard(member.process)
+        for body in events:
+            self._recover(body)
+
+    def _recover(self, body: str) -> None:
+        """Act on an event that a dead process was told of; its leg is here by now, or elsewhere."""
+        local, event = self._local, parse_event(body.encode())
+        if local is not None:
+            logger.warning("acted on a webhook that a process which died had taken")
+            self._submit(event.payload.call_leg_id, lambda: local.recover(event))
 
     # -- Redis is back ----------------------------------------------------------------------------
 

@@ -43,6 +43,9 @@ class Local(Protocol):
     def deliver(self, event: Event, *, forwarded: bool) -> None:
         """Act on an event that another process took."""
 
+    def recover(self, event: Event) -> None:
+        """Act on an event that a process which died had taken."""
+
     def begin(self, info: CallInfo, *, placed: bool = False) -> None:
         """Take up a call that another process had no room for."""
 

@@ -95,12 +95,37 @@ class RedisRegistry:
         """Remember an event id; whether it was there already, at any process."""
         if self._local.seen_event(event_id):
             return True
-        key = f"event:{hashlib.sha256(event_id.encode()).hexdigest()[:24]}"
+        key = f"event:{_short(event_id)}"
         try:
-            first = self.store.call("SET", key, 1, "NX", "EX", int(EVENT_MEMORY))
+            first = self.store.call("SET", key, self.process, "NX", "EX", int(EVENT_MEMORY))
         except RegistryAway:
             return False
         return first is None
+
+    def accept(self, event_id: str, body: str) -> None:
+        """Keep an event until it was acted on, so that others do it if this process dies before."""
+        with contextlib.suppress(RegistryAway):
+            self.store.run("receive", _short(event_id), self.process, body)
+
+    def handled(self, event_id: str) -> None:
+        """Keep an event no longer."""
+        with contextlib.suppress(RegistryAway):
+            self.store.call("HDEL", f"inbox:{self.process}", _short(event_id))
+
+    def salvage(self, process: str, seen: int) -> list[str]:
+        """Take the events that a process was told of and did not live to act on.
+
+        Args:
+            process: whose.
+            seen: its last sign of life, as Redis has noted it.
+
+        Returns:
+            Their bodies; they count as seen by this process.
+
+        Raises:
+            RegistryAway: Redis cannot be asked.
+        """
+        return list(self.store.run("salvage", process, self.process, seen))
 
     def begin(self, info: CallInfo) -> bool:
         """Enter a leg of this process; False if it is live already or has ended.
@@ -333,6 +358,10 @@ class RedisRegistry:
             with contextlib.suppress(RegistryAway):
                 self.write(key, parts)
         return whole
+
+
+def _short(event_id: str) -> str:
+    return hashlib.sha256(event_id.encode()).hexdigest()[:24]
 
 
 def _digest(token: str) -> str:

@@ -6,7 +6,8 @@ braces, so that in a cluster all keys are on one node.
 
 Keys, behind the prefix::
 
-    event:<id>        a webhook event that was seen
+    event:<id>        a webhook event that was seen: by which process
+    inbox:<process>   hash: event -> its body, from Telnyx's being told 200 until it was acted on
     leg:<id>          hash: owner, epoch, info, birth, talking, began (ms), agent; before: the owner
                       before, who may still write down what was said
     legid:<leg id>    the call_control_id of a live leg
@@ -219,9 +220,42 @@ while true do
 end
 """
 
-# Goodbye: the process is no member any more.
+# Keeps an event that is about to be answered 200 -> 1, or 0 if it was seen already.
+_RECEIVE = """
+local event, me, body = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('EXISTS', P .. 'event:' .. event) == 1 then return 0 end
+redis.call('HSET', P .. 'inbox:' .. me, event, body)
+redis.call('EXPIRE', P .. 'inbox:' .. me, MEMORY)
+return 1
+"""
+
+# Takes the events that a process which has shown no life since `seen` did not act on -> bodies.
+_SALVAGE = """
+local from, me, seen = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local beat = redis.call('ZSCORE', P .. 'processes', from)
+if beat and tonumber(beat) > seen then return {} end
+local all, found = redis.call('HGETALL', P .. 'inbox:' .. from), {}
+redis.call('DEL', P .. 'inbox:' .. from)
+for i = 1, #all, 2 do
+  local event = P .. 'event:' .. all[i]
+  local seer = redis.call('GET', event)
+  if not seer or seer == from then
+    redis.call('SET', event, me, 'EX', MEMORY)
+    redis.call('HSET', P .. 'inbox:' .. me, all[i], all[i + 1])
+    table.insert(found, all[i + 1])
+  end
+end
+if #found > 0 then redis.call('EXPIRE', P .. 'inbox:' .. me, MEMORY) end
+return found
+"""
+
+# Goodbye: the process is no member any more; unless it leaves events, which others look for then.
 _FAREWELL = """
 local me = ARGV[1]
+if redis.call('EXISTS', P .. 'inbox:' .. me) == 1 then
+  redis.call('HSET', P .. 'max', me, 0)
+  return 0
+end
 redis.call('ZREM', P .. 'processes', me)
 redis.call('HDEL', P .. 'max', me)
 if redis.call('SCARD', P .. 'legs:' .. me) == 0 then redis.call('DEL', P .. 'legs:' .. me) end
@@ -339,6 +373,8 @@ SCRIPTS = {
         "release": _RELEASE,
         "beat": _BEAT,
         "adopt": _ADOPT,
+        "receive": _RECEIVE,
+        "salvage": _SALVAGE,
         "farewell": _FAREWELL,
         "write": _WRITE,
         "inherit": _INHERIT,

@@ -272,6 +272,26 @@ def test_a_process_that_has_lost_a_call_asks_for_no_stream_of_it(how: str) -> No
     assert "transfer" not in names(call)
 
 
+@pytest.mark.slow
+def test_a_webhook_that_a_process_has_not_lived_to_act_on_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Telnyx was told 200 and brings it no second time; another process answers the call."""
+
+    def agent(call: Call) -> None:
+        call.say("Good day.")
+
+    with pair(agent) as line:
+        monkeypatch.setattr(line.bridges[0].pool, "submit", lambda key, job: True)
+        call = line.simulator.place_call()
+        wait_until(lambda: any(hook["delivered"] for hook in call.webhooks))
+        line.both_to(1)
+        line.bridges[0].close()
+        call.wait(LONG)
+        assert line.seen[1].summary().reason == "agent"
+    assert [reply.text for reply, _ in line.seen[1].replies] == ["Good day."]
+
+
 def names(call: SimulatedCall) -> list[str]:
     """Get the commands that a call was given."""
     return [command["name"] for command in call.commands]

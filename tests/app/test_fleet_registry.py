@@ -75,6 +75,40 @@ def test_an_event_is_seen_once_by_all(processes: Processes) -> None:
     assert a.seen_event("event")
 
 
+def test_an_event_that_the_dead_have_not_acted_on_is_somebody_elses_once(
+    processes: Processes,
+) -> None:
+    """Seen and not acted on counts as not acted on; what others have seen is theirs."""
+    a, b, c = processes.make("a"), processes.make("b"), processes.make("c")
+    beat = a.store.run("beat", "a", 5)[0]
+    for event in ("unseen", "begun", "done", "of b"):
+        a.accept(event, event)
+    a.seen_event("begun")
+    a.seen_event("done")
+    a.handled("done")
+    assert not b.seen_event("of b")
+    assert b.salvage("a", int(beat) - 1) == []
+    assert sorted(b.salvage("a", int(beat))) == ["begun", "unseen"]
+    assert c.salvage("a", int(beat)) == []
+    assert c.seen_event("unseen")
+    # Nor are they lost if the one who has taken them dies over them.
+    b.handled("begun")
+    assert c.salvage("b", int(beat)) == ["unseen"]
+
+
+def test_who_leaves_events_behind_is_looked_for(processes: Processes) -> None:
+    """A process that says goodbye stays on the list until somebody has taken them."""
+    a, b = processes.make("a"), processes.make("b")
+    a.store.run("beat", "a", 5)
+    a.accept("event", "body")
+    a.store.run("farewell", "a")
+    _, name, beat, *_ = b.store.run("beat", "b", 5)
+    assert name == "a"
+    assert b.salvage("a", int(float(beat))) == ["body"]
+    assert b.adopt("a", int(float(beat))) is None
+    assert "a" not in b.store.run("beat", "b", 5)
+
+
 def test_a_leg_begins_in_one_process(processes: Processes) -> None:
     """Twenty processes want a leg; one gets it."""
     views = [processes.make(f"p{number}") for number in range(20)]
