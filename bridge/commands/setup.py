@@ -98,5 +98,5 @@ def _chosen(numbers: list[dict[str, Any]], wanted: str | None, yes: bool) -> dic
 
 
 def _ask(question: str, yes: bool) -> None:
-    if not yes:
-        click.confirm(question, abort=True)
+    if not yes and not click.confirm(question):
+        raise BridgeError("stopped as you said; nothing more was changed")

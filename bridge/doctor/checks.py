@@ -78,15 +78,21 @@ def redis(settings: Settings) -> Finding:
         return ok("Redis", "not configured: one process holds all calls")
     try:
         from redis import Redis
-        from redis.exceptions import RedisError
+        from redis.exceptions import AuthenticationError, RedisError
     except ImportError:
         return problem("Redis", "its client is missing", "pip install 'telnyx-bridge[redis]'")
     try:
         with Redis.from_url(settings.redis_url, socket_timeout=TIMEOUT) as client:
             client.ping()
             version = str(client.info("server").get("redis_version", "?"))
+    except AuthenticationError:
+        return problem("Redis", "it refuses the password", "correct the password in REDIS_URL")
     except (RedisError, ValueError, OSError) as error:
-        return problem("Redis", type(error).__name__, "check that REDIS_URL can be reached")
+        return problem(
+            "Redis",
+            f"it does not answer ({type(error).__name__})",
+            "start it, or correct the host and port in REDIS_URL",
+        )
     return ok("Redis", f"version {version}")
 
 

@@ -49,10 +49,12 @@ def _account(settings: Settings) -> Iterator[Finding]:
     key = settings.telnyx_api_key.get_secret_value()
     with Account(key, settings.telnyx_api_url) as account:
         try:
-            yield from accountchecks.credentials(settings, account)
+            findings = list(accountchecks.credentials(settings, account))
+            yield from findings
+            if findings[0].state == "problem":
+                return
             yield from accountchecks.numbers(settings, account)
             yield accountchecks.deliveries(account)
             yield from accountchecks.speech(settings, account)
         except CommandError as error:
-            if error.http_status not in (401, 403):
-                yield problem("account", str(error), "try again; check the network")
+            yield problem("account", str(error), "try again; check the network")

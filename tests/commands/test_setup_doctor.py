@@ -82,7 +82,7 @@ def test_setup_changes_nothing_when_the_answer_is_no(environ: dict[str, str]) ->
     refused = run_setup(input="n\n")
     again = run_setup("--yes")
 
-    assert refused.exception is not None
+    assert "stopped as you said; nothing more was changed" in str(refused.exception)
     assert "made the application" not in refused.output
     assert "made the application" in again.output
 
@@ -119,7 +119,8 @@ def test_an_app_that_is_set_up_is_found_well(environ: dict[str, str]) -> None:
         ("BRIDGE_AGENT", "no.such:thing", "set BRIDGE_AGENT to module:function"),
         ("BRIDGE_TTS_VOICE", "Telnyx.NaturalHD.nobody", "does not list Telnyx.NaturalHD.nobody"),
         ("BRIDGE_CODEC", "GSM", "BRIDGE_CODEC"),
-        ("REDIS_URL", "redis://127.0.0.1:9/0", "check that REDIS_URL can be reached"),
+        ("REDIS_URL", "redis://127.0.0.1:9/0", "correct the host and port in REDIS_URL"),
+        ("TELNYX_API_URL", "http://127.0.0.1:9/v2", "check TELNYX_API_URL and the network"),
         ("DATABASE_URL", "postgres://127.0.0.1:9/none", "correct DATABASE_URL"),
     ],
 )
@@ -135,7 +136,8 @@ def test_one_thing_wrong(
 
     result = run_doctor()
 
-    assert expected in result.output
+    assert result.output.count(expected) == 1
+    assert result.output.count("no answer") <= 1
     assert result.exception is None
 
 
