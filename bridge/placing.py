@@ -60,7 +60,9 @@ def place(switchboard: Switchboard, body: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = set(body) - FIELDS
     if unknown:
-        raise ValueError(f"there is no field {', '.join(sorted(unknown))}")
+        raise ValueError(
+            f"there is no field {', '.join(sorted(unknown))}; there are {', '.join(sorted(FIELDS))}"
+        )
     timeout, detect, fields = body.get("timeout", 30), body.get("detect", False), body.get("fields")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 600:
         raise ValueError("timeout: seconds, up to 600")
