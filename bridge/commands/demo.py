@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bridge.commands.simulated import codec_option, out_option
 from bridge.demo.play import play
 from bridge.demo.screen import Screen
 from bridge.demo.scripts import SCRIPTS
@@ -20,20 +21,8 @@ from bridge.demo.scripts import SCRIPTS
     show_default=True,
     help="What happens on the call.",
 )
-@click.option(
-    "--codec",
-    type=click.Choice(["PCMU", "PCMA", "G722", "OPUS", "L16"], case_sensitive=False),
-    default="PCMU",
-    show_default=True,
-    help="Codec of the leg; L16 is 16 kHz.",
-)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("demo-call"),
-    show_default=True,
-    help="Directory for recording, transcript and page.",
-)
+@codec_option("PCMU")
+@out_option("demo-call")
 def command(name: str, codec: str, out: Path) -> None:
     """Hold a whole phone call on this machine, no account needed.
 

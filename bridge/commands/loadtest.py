@@ -10,6 +10,7 @@ from typing import cast
 
 import click
 
+from bridge.commands.simulated import agent_option
 from bridge.loadtest import load
 from bridge.loadtest.figures import (
     OWN_LATENESS,
@@ -43,11 +44,7 @@ HEAD = "calls   CPU    CPU/call  memory   replies p50   p99      gaps   simulato
     show_default=True,
     help="Speech services that answer at once, or the embedded ones, which really compute.",
 )
-@click.option(
-    "--agent",
-    metavar="MODULE:CALLABLE",
-    help="The agent that answers.  [default: BRIDGE_AGENT]",
-)
+@agent_option
 @click.option(
     "--tolerance",
     type=click.FloatRange(1, 10000),

@@ -13,9 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.commands.calls import find
+from bridge.commands.simulated import (
+    agent_option,
+    call_own_agent,
+    codec_option,
+    out_option,
+    require_words,
+)
 from bridge.demo import past
-from bridge.demo.play import play
-from bridge.demo.screen import Screen
 from bridge.demo.scripts import Script
 from bridge.demo.timeline import Item
 from bridge.errors import BridgeError
@@ -26,28 +31,14 @@ from bridge.storage import make_storage
 
 @click.command("replay")
 @click.argument("call")
-@click.option(
-    "--agent",
-    metavar="MODULE:CALLABLE",
-    help="The agent that answers.  [default: BRIDGE_AGENT]",
-)
-@click.option(
-    "--codec",
-    type=click.Choice(["PCMU", "PCMA", "G722", "OPUS", "L16"], case_sensitive=False),
-    help="Codec of the leg; L16 is 16 kHz.  [default: BRIDGE_CODEC]",
-)
+@agent_option
+@codec_option()
 @click.option(
     "--exact",
     is_flag=True,
     help="Play the caller's side as it was, in one piece, whatever the agent does.",
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("replayed-call"),
-    show_default=True,
-    help="Directory for recording, transcript and page.",
-)
+@out_option("replayed-call")
 def command(call: str, agent: str | None, codec: str | None, exact: bool, out: Path) -> None:
     """Play the caller of an earlier call to the agent again, and print both conversations.
 
@@ -62,19 +53,13 @@ def command(call: str, agent: str | None, codec: str | None, exact: bool, out: P
         raise click.UsageError("--out is the directory of the call itself")
     if before.keys:
         click.echo(f"{before.keys} keys were pressed, which no record has: left out", err=True)
-    variables = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
-    codec = (codec or settings.codec).upper()
     name = agent or settings.agent
-    variables |= {"BRIDGE_AGENT": name, "BRIDGE_CODEC": codec}
-    screen = Screen()
     with TemporaryDirectory(prefix="bridge-replay-") as folder:
         caller = past.steps(before, Path(folder), exact=exact)
         script = Script(name="replay", title=f"{before.name} again", agent=name, caller=caller)
-        outcome = play(script, codec, out, screen, variables)
-    screen.summary(outcome.figures, outcome.checks, outcome.files)
+        outcome = call_own_agent(script, codec, out, settings)
     show(before, outcome.items)
-    if not any(item.speaker == "agent" for item in outcome.items):
-        raise click.ClickException(f"the agent said nothing; see {out}/app.log")
+    require_words(outcome, out)
 
 
 def _load(call: str, settings: Settings) -> past.Past:

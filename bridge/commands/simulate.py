@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from bridge.demo.play import play
-from bridge.demo.screen import Screen
+from bridge.commands.simulated import (
+    agent_option,
+    call_own_agent,
+    codec_option,
+    out_option,
+    require_words,
+)
 from bridge.demo.scripts import Script
 from bridge.settings import Settings
 
 
 @click.command()
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--agent",
-    metavar="MODULE:CALLABLE",
-    help="The agent that answers.  [default: BRIDGE_AGENT]",
-)
-@click.option(
-    "--codec",
-    type=click.Choice(["PCMU", "PCMA", "G722", "OPUS", "L16"], case_sensitive=False),
-    help="Codec of the leg; L16 is 16 kHz.  [default: BRIDGE_CODEC]",
-)
+@agent_option
+@codec_option()
 @click.option(
     "--at-once", is_flag=True, help="Play it when the call begins, not behind the greeting."
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("simulated-call"),
-    show_default=True,
-    help="Directory for recording, transcript and page.",
-)
+@out_option("simulated-call")
 def command(
     recording: Path, agent: str | None, codec: str | None, at_once: bool, out: Path
 ) -> None:
@@ -53,11 +43,4 @@ def command(
             {"hangup": True},
         ),
     )
-    variables = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
-    codec = (codec or settings.codec).upper()
-    variables |= {"BRIDGE_AGENT": script.agent, "BRIDGE_CODEC": codec}
-    screen = Screen()
-    outcome = play(script, codec, out, screen, variables)
-    screen.summary(outcome.figures, outcome.checks, outcome.files)
-    if not any(item.speaker == "agent" for item in outcome.items):
-        raise click.ClickException(f"the agent said nothing; see {out}/app.log")
+    require_words(call_own_agent(script, codec, out, settings), out)
