@@ -22,6 +22,10 @@ __all__ = ["call_info", "recordings", "speech_to_text", "text_to_speech"]
 # threshold parameter).  Half-sure is early enough to save time, and is taken back now and then.
 EAGER = 0.5
 
+# Hertz asked for with plain samples, which say nothing of their own: what Telnyx's own clients ask
+# for.
+PLAIN_RATE = 16000
+
 
 def call_info(payload: CallInitiated) -> CallInfo:
     """Get the facts of a leg from its ``call.initiated``."""
@@ -76,8 +80,11 @@ def _is_flux(settings: Settings) -> bool:
 def text_to_speech(settings: Settings, wanted: str | None = None) -> TextToSpeech:
     """Make what opens synthesis sessions; raises ConfigurationError."""
     voice, *fallbacks = (wanted, *settings.tts_voices) if wanted else settings.tts_voices
+    plain = voice.startswith(settings.tts_plain or ())
     return TextToSpeech(
         voice=voice,
+        audio_format="linear16" if plain else None,
+        sample_rate=PLAIN_RATE if plain else None,
         api_key=_api_key(settings),
         base_url=settings.telnyx_tts_url,
         fallbacks=fallbacks,
