@@ -119,6 +119,9 @@ CAPACITY = (Column("streams", "streams held", 0, ratio=True),)
 # What a stream may be late, in ms, for a server to hold it (and no gap may be heard).
 LATENESS = 20.0
 
+# How often a number of streams is tried that was not held while the generator was late, too.
+TRIES = 4
+
 INTRO = """\
 Echo of 20 ms PCMU packets over loopback, no TLS. Server and load generator have a core each.
 
@@ -126,7 +129,8 @@ Echo of 20 ms PCMU packets over loopback, no TLS. Server and load generator have
 - **echo**: from sending a packet to having it back. What packs packets together has the first of
   them back later.
 - **late**: how much later a message came back than at the steady pace of its stream, which its
-  promptest message sets; 99th percentile of all.
+  promptest message sets; 99th percentile of all. What the generator sends late is counted from then
+  on, and a search for the most streams tries again where it was late itself.
 - **gaps**: times that a player at the far end that holds 60 ms back had nothing to play."""
 
 HELD = f"""\
@@ -266,18 +270,25 @@ def note(page: Page, line: str) -> None:
 
 
 def holds(name: str, streams: int, options: argparse.Namespace) -> bool:
-    """Whether a server holds so many streams."""
-    try:
-        run = measure(SERVERS[name], streams, options)
-    except Failed as error:
-        print(name, streams, f"failed: {error}", flush=True)
-        return False
-    if run is None:
-        raise Failed("what it needs is not installed")
-    late = run["late_p99_ms"]
-    held = run["gaps"] == 0 and run["back_percent"] == 100 and (late or 0) <= LATENESS
-    print(name, "holds" if held else "does not hold", json.dumps(run), flush=True)
-    return held
+    """Whether a server holds so many streams; tried again where it was not to blame.
+
+    Raises:
+        Failed: the generator itself was late each time, or what the server needs is not there.
+    """
+    for _ in range(TRIES):
+        try:
+            run = measure(SERVERS[name], streams, options)
+        except Failed as error:
+            print(name, streams, f"failed: {error}", flush=True)
+            return False
+        if run is None:
+            raise Failed("what it needs is not installed")
+        late = run["late_p99_ms"]
+        held = run["gaps"] == 0 and run["back_percent"] == 100 and (late or 0) <= LATENESS
+        print(name, "holds" if held else "does not hold", json.dumps(run), flush=True)
+        if held or (run["generator_late_max_ms"] or 0) <= LATENESS:
+            return held
+    raise Failed(f"the generator itself was more than {LATENESS:g} ms late at {streams} streams")
 
 
 def search(name: str, options: argparse.Namespace) -> int:

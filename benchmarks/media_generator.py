@@ -132,7 +132,7 @@ class Streams:
         back: how many of them came back.
         delays: seconds from sending to having back, of each of those.
         late: seconds by which a message came later than at the steady pace of its stream, which
-            the promptest message sets.
+            the promptest message sets; what was sent late is late only by what the server added.
         gaps: in what a player at the far end played.
         behind: seconds by which the generator itself was late with each packet.
     """
@@ -159,8 +159,8 @@ class Streams:
         self.back += int((~np.isnan(delays)).sum())
         self.delays.append(delays[~np.isnan(delays)])
         known = messages["first"] >= 0
-        pace = messages["at"][known] - messages["first"][known] * PACKET
-        pace = pace[counted[np.minimum(messages["first"][known], len(sent) - 1)]]
+        firsts = np.minimum(messages["first"][known], len(sent) - 1)
+        pace = (messages["at"][known] - sent[firsts])[counted[firsts]]
         if len(pace):
             self.late.append(pace - pace.min())
         within = (messages["at"] >= self._edges[0]) & (messages["at"] < self._edges[1])
@@ -224,6 +224,7 @@ def figures(seen: Streams, used: list[tuple[float, Usage | None]]) -> dict[str, 
         "echo_p99_ms": share(seen.delays, 99),
         "late_p99_ms": share(seen.late, 99),
         "generator_late_p99_ms": share(seen.behind, 99),
+        "generator_late_max_ms": share(seen.behind, 100),
         "generator_cpu_s": round(own.ru_utime + own.ru_stime, 2),
         "load": os.getloadavg()[0],
     }
