@@ -159,7 +159,8 @@ class App:
             "PUBLIC_URL": url, "BRIDGE_HOME": self._folder.name, "LOG_LEVEL": "error",
             "BRIDGE_AGENT": "benchmarks.agents:answer", "BRIDGE_MAX_CALLS": str(self.calls),
             "BRIDGE_THREADS": str(max(64, threads_for(self.calls))), "NO_PROXY": "*",
-            "BRIDGE_DRAIN_SECONDS": "1",
+            # The far end's voice sends what it is asked for; the peer asks for the same.
+            "BRIDGE_DRAIN_SECONDS": "1", "BRIDGE_TTS_PLAIN": "Telnyx.NaturalHD",
         }  # fmt: skip
         bare = ["-k", "gthread", "--threads", "64", "benchmarks.bare_webhooks:app"]
         words = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}"]

@@ -28,7 +28,6 @@ import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -103,7 +102,7 @@ class MediaSocket:
         self._max_size = max_size
         self._reader = reader
         # Messages that have come and were not yet taken; the reader's own.
-        self._messages: deque[bytes] = deque()
+        self._messages: list[bytes] = []
         self._fragments: bytearray | None = None
         # Whether a message has begun, text or not, whose last fragment has not come.
         self._unfinished = False
@@ -171,7 +170,7 @@ class MediaSocket:
         while not self._messages:
             self._wait()
             self._read()
-        return self._messages.popleft()
+        return self._messages.pop(0)
 
     def listen(self, deliver: Callable[[bytes], object]) -> NoReturn:
         """Have each message given to ``deliver``, on the reader's thread; it must not wait.
@@ -299,8 +298,7 @@ class MediaSocket:
             with self._lock:
                 self._check()
         self._read()
-        messages = list(self._messages)
-        self._messages.clear()
+        messages, self._messages = self._messages, []
         return messages
 
     # The request's thread

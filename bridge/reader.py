@@ -167,13 +167,14 @@ class Reader:
             time.sleep(left)
 
     def _serve(self, reading: _Reading, selector: selectors.BaseSelector) -> None:
-        if reading.over.is_set():
+        if reading.error is not None:
             # Both of its numbers were ready, and the first had bad news.
             return
+        source, deliver = reading.source, reading.deliver
         try:
-            for message in reading.source.take():
-                reading.deliver(message)
-            if reading.source.behind or reading in self._behind:
+            for message in source.take():
+                deliver(message)
+            if source.behind or reading in self._behind:
                 self._watch(reading, selector)
         except Exception as error:  # noqa: BLE001 - raised where the end is waited for
             self._end(reading, error, selector)

@@ -127,18 +127,19 @@ class MediaStream:
             self.socket.close(POLICY, "too many malformed frames")
 
     def _take(self, frame: Frame) -> None:
-        if isinstance(frame, Start):
+        # Nearly every frame is audio.
+        if isinstance(frame, Media):
+            if frame.track == "inbound" and self.started and self.current:
+                if frame.chunk_number is not None:
+                    self.clock.packet(frame.chunk_number, time.monotonic())
+                self._owner.stream_media(frame)
+        elif isinstance(frame, Start):
             self._start(frame)
         elif isinstance(frame, StreamError):
             # Whether the socket stays open after it is not documented: the close decides.
             self._log.warning("Telnyx reported a media stream error: code %d", frame.code)
         elif not (self.started and self.current):
             return
-        elif isinstance(frame, Media):
-            if frame.track == "inbound":
-                if frame.chunk_number is not None:
-                    self.clock.packet(frame.chunk_number, time.monotonic())
-                self._owner.stream_media(frame)
         elif isinstance(frame, Mark):
             self._owner.stream_mark(frame.name)
         elif isinstance(frame, Dtmf):

@@ -10,6 +10,8 @@ Pure: ``now`` is an argument, in seconds.
 
 from __future__ import annotations
 
+import math
+
 __all__ = ["StreamClock"]
 
 # Seconds of one packet (Telnyx: media-streaming page).
@@ -23,19 +25,20 @@ class StreamClock:
     """The time line of one stream."""
 
     def __init__(self) -> None:
-        self._began: float | None = None
+        self._began = math.inf
         self._last = 0
 
     def packet(self, number: int, now: float) -> None:
         """Note that the packet of that number has come."""
         began = now - number * PACKET
-        if self._began is None or began < self._began:
+        if began < self._began:
             self._began = began
-        self._last = max(self._last, number)
+        if number > self._last:
+            self._last = number
 
     def ended(self, now: float) -> float:
         """Tell when the stream ended, of which it is known only now that it has."""
-        if self._began is None:
+        if self._began == math.inf:
             return now
         at = self._began + (self._last + 1) * PACKET
         return at if now - LONGEST < at < now else now
