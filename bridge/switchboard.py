@@ -237,12 +237,19 @@ class Switchboard:
             worker.log.info("leg began: %s", info.direction)
             worker.start()
 
-    def take_over(self, inheritance: Inheritance, *, streaming: bool = False) -> CallWorker:
-        """Go on with a leg that lived in another process.
+    def take_over(
+        self,
+        inheritance: Inheritance,
+        *,
+        streaming: bool = False,
+        news: str = "leg came over from another process",
+    ) -> CallWorker:
+        """Go on with a leg that lived in another process, or has waited for room.
 
         Args:
             inheritance: the leg, as it was left; it is this process's by now.
             streaming: whether its media stream is on its way here already.
+            news: for the log.
         """
         info = inheritance.info
         agent = find_heir(inheritance.agent)
@@ -255,7 +262,7 @@ class Switchboard:
             events = self._early.pop(info.call_control_id, [])
         if before is not None:
             before.let_go()
-        worker.log.info("leg came over from another process")
+        worker.log.info("%s", news)
         worker.start()
         for event in missed_events(inheritance.events, events):
             worker.handle(event)
@@ -436,7 +443,8 @@ class Switchboard:
             if waiting is None:
                 return
             self._overflow.stop_music(waiting)
-            self.take_over(Inheritance(waiting.info, age=waiting.age))
+            news = f"leg began: {waiting.info.direction}, after {waiting.age:.1f} s of waiting"
+            self.take_over(Inheritance(waiting.info, age=waiting.age), news=news)
 
     def _dismiss(self) -> None:
         """Hang up on those who wait."""

@@ -170,6 +170,6 @@ def _length(seconds: float | None) -> str:
 
 
 def _offset(began: datetime, at: datetime) -> str:
-    seconds = (at - began).total_seconds()
-    minutes, rest = divmod(abs(seconds), 60)
-    return f"{'-' if seconds < 0 else ' '}{int(minutes):3d}:{rest:04.1f}"
+    # Telnyx's clock dates the first events a moment before ours dates the beginning.
+    minutes, rest = divmod(max(0.0, (at - began).total_seconds()), 60)
+    return f" {int(minutes):3d}:{rest:04.1f}"

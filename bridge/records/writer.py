@@ -141,6 +141,11 @@ class RecordWriter(CallObserver):
             began_at=self._now(),
         )
 
+    def on_refuse(self, info: CallInfo, why: str) -> None:
+        """Write down whose call was not taken, and why; its webhooks tell when it ended."""
+        self.on_begin(info)
+        self._put_call(info, reason=why)
+
     def on_media(self, info: CallInfo) -> None:
         """Write down that audio flows, and how it is encoded."""
         self._put_call(info, codec=info.codec, sample_rate=info.sample_rate, media_at=self._now())

@@ -49,6 +49,16 @@ def writer(url: str, spool: Spool) -> Iterator[RecordWriter]:
     made.close()
 
 
+def test_a_call_that_was_refused_is_written_down(writer: RecordWriter, url: str) -> None:
+    """Who called, whom, when, and why it was not taken; so that all of a number can be found."""
+    writer.on_refuse(INFO, "all lines are busy")
+    writer.close()
+    store = RecordStore(url)
+    (record,) = store.calls(number=INFO.from_number)
+    store.close()
+    assert (record.to_number, record.reason) == (INFO.to_number, "all lines are busy")
+
+
 def hold_call(writer: RecordWriter, info: CallInfo = INFO) -> None:
     """Tell of a whole call: a greeting, a turn, keys, an interrupted reply, the end."""
     writer.on_begin(info)
