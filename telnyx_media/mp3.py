@@ -14,8 +14,9 @@ Rules of this module:
 2. An ID3 tag, or the bookkeeping frame that encoders put first, begins a new file; neither is
    audio.
 3. The delay at the head of each file is cut off: the encoder's as the bookkeeping frame states it,
-   else LAME's, and the decoder's own.  The padding at a file's end stays, since nobody knows of the
-   end before it is there.
+   else LAME's, and the decoder's own.  The padding at a file's end is cut off where that frame
+   states both it and the number of frames; else it stays, since nobody knows of the end before it
+   is there.  What was taken for padding is audio after all if more follows.
 4. What is damaged costs the frames it touches, is counted, and never raises.
 """
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -96,19 +98,43 @@ def _find_tag(data: bytes) -> int:
     return len(data)
 
 
-def _encoder_delay(frame: bytes) -> int | None:
-    """Get the delay stated in a bookkeeping frame; ``None`` if ``frame`` is not one."""
-    at = next((i for i in _INFO_OFFSETS if frame[i : i + 4] in _INFO_NAMES), None)
-    if at is None:
-        return None
-    flags = frame[at + 7] if len(frame) > at + 7 else 0
-    # Number of frames, of bytes, the seek table and the quality are there if their flags say so.
-    sizes = (4, 4, 100, 4)
-    end = at + 8 + sum(size for bit, size in enumerate(sizes) if flags & (1 << bit))
-    # Then LAME's own part: the delay is in twelve bits after 21 bytes.
-    if len(frame) < end + 24:
-        return _LAME_DELAY
-    return frame[end + 21] << 4 | frame[end + 22] >> 4
+@dataclass(frozen=True)
+class _Bookkeeping:
+    """What the frame that encoders put first says of its file.
+
+    Attributes:
+        delay: samples that the encoder put before the audio.
+        padding: samples that it put behind, together with the delay of every decoder.
+        frames: how many there are beside this one; 0 if it does not say.
+    """
+
+    delay: int = _LAME_DELAY
+    padding: int = 0
+    frames: int = 0
+
+    @classmethod
+    def read(cls, frame: bytes) -> _Bookkeeping | None:
+        """Read it; ``None`` if ``frame`` is another."""
+        at = next((i for i in _INFO_OFFSETS if frame[i : i + 4] in _INFO_NAMES), None)
+        if at is None:
+            return None
+        flags = frame[at + 7] if len(frame) > at + 7 else 0
+        # Number of frames, of bytes, the seek table and the quality are there if their flags say
+        # so.
+        sizes = (4, 4, 100, 4)
+        end = at + 8 + sum(size for bit, size in enumerate(sizes) if flags & (1 << bit))
+        # Then LAME's own part: delay and padding are in twelve bits each after 21 bytes.
+        if len(frame) < end + 24:
+            return cls()
+        count = int.from_bytes(frame[at + 8 : at + 12], "big") if flags & 1 else 0
+        first, middle, last = frame[end + 21 : end + 24]
+        return cls(first << 4 | middle >> 4, (middle & 15) << 8 | last, count)
+
+    def audio_end(self, samples: int) -> int | None:
+        """Get where the audio ends, in samples of frames of ``samples``, if that is known."""
+        if not self.frames or self.padding <= _DECODER_DELAY:
+            return None
+        return self.frames * samples - self.padding + _DECODER_DELAY
 
 
 class Mp3Decoder:
@@ -137,6 +163,11 @@ class Mp3Decoder:
         # Delay to cut off: in samples of the source until its rate is known, then of the output.
         self._delay = 0
         self._drop = 0
+        # What is known of the present file, how many of its frames came, and what seems to be
+        # padding.
+        self._book = _Bookkeeping()
+        self._frames = 0
+        self._padding: list[av.AudioFrame] = []
         self._resampler: av.AudioResampler | None = None
         self._source: tuple[int, str, str] | None = None
 
@@ -162,9 +193,10 @@ class Mp3Decoder:
         """Return what the present file still has, and be ready for the next."""
         pcm = self._decode(self._context.parse(None))
         try:
-            pcm += self._pcm(self._context.decode(None))
+            pcm += self._pcm(self._audio_of(self._context.decode(None)))
         except av.error.FFmpegError:
             self.damaged += 1
+        self._padding = []
         # A new one also forgets the bits that frames borrow from those before them.
         self._context = _context()
         self._at_head = True
@@ -176,21 +208,46 @@ class Mp3Decoder:
         for packet in packets:
             if not packet.size:
                 continue
-            delay = _encoder_delay(bytes(packet))
-            if delay is not None or self._at_head:
+            book = _Bookkeeping.read(bytes(packet))
+            if book is not None or self._at_head:
                 # What is decoded already belongs to the file before.
                 out += self._pcm(frames)
                 frames = []
-                self.files += 1
-                self._at_head = False
-                self._delay = (_LAME_DELAY if delay is None else delay) + _DECODER_DELAY
-            if delay is not None:
+                self._begin_file(book or _Bookkeeping())
+            if book is not None:
                 continue
+            self._frames += 1
             try:
-                frames += self._context.decode(packet)
+                frames += self._audio_of(self._context.decode(packet))
             except av.error.FFmpegError:
                 self.damaged += 1
         return out + self._pcm(frames)
+
+    def _begin_file(self, book: _Bookkeeping) -> None:
+        self.files += 1
+        self._at_head = False
+        self._book = book
+        self._delay = book.delay + _DECODER_DELAY
+        self._frames = 0
+        self._padding = []
+
+    def _audio_of(self, frames: list[av.AudioFrame]) -> list[av.AudioFrame]:
+        """Get the audio of what the present packet gave; padding is kept back."""
+        out: list[av.AudioFrame] = []
+        for frame in frames:
+            end = self._book.audio_end(frame.samples)
+            before = (self._frames - 1) * frame.samples
+            if end is None or self._frames > self._book.frames:
+                # There is more than the file said: none of it was padding.
+                out += [*self._padding, frame]
+                self._padding = []
+                continue
+            kept = min(max(0, end - before), frame.samples)
+            if kept:
+                out.append(_part(frame, 0, kept))
+            if kept < frame.samples:
+                self._padding.append(_part(frame, kept, frame.samples))
+        return out
 
     def _pcm(self, frames: Iterable[av.AudioFrame]) -> bytes:
         """Resample frames, those of one kind in one go: each go costs more than a frame does."""
@@ -246,6 +303,18 @@ def _joined(frames: list[av.AudioFrame]) -> av.AudioFrame:
             b"".join(bytes(frame.planes[number])[: frame.samples * width] for frame in frames)
         )
     return joined
+
+
+def _part(frame: av.AudioFrame, first: int, end: int) -> av.AudioFrame:
+    """Get some samples of a frame as a frame."""
+    if (first, end) == (0, frame.samples):
+        return frame
+    part = av.AudioFrame(frame.format.name, frame.layout.name, end - first)
+    part.sample_rate = frame.sample_rate
+    width = frame.format.bytes
+    for number, plane in enumerate(part.planes):
+        plane.update(bytes(frame.planes[number])[first * width : end * width])
+    return part
 
 
 def _context() -> av.AudioCodecContext:
