@@ -45,6 +45,16 @@ def check_seconds(**durations: float) -> None:
             raise ConfigurationError(f"{name}: a positive number of seconds, not {value!r}")
 
 
+def check_rate(name: str, value: object) -> None:
+    """Check a sample rate.
+
+    Raises:
+        ConfigurationError: it is no positive whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ConfigurationError(f"{name}: a positive number is needed, not {value!r}")
+
+
 def check_text(name: str, value: object) -> None:
     """Check an option that is a text or ``None``.
 

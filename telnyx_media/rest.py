@@ -22,6 +22,7 @@ import msgspec
 from telnyx_media.errors import ConfigurationError, ProtocolError
 from telnyx_media.sync.restclient import RestClient, content_of, pieces_of
 from telnyx_media.synthesis import DEFAULT_VOICE
+from telnyx_media.urls import without_query
 
 API_URL = "https://api.telnyx.com/v2"
 """Telnyx's REST address."""
@@ -113,7 +114,7 @@ class SpeechRest:
         self._timeout = timeout
 
     def __repr__(self) -> str:
-        return f"<SpeechRest {self._http.base_url}>"
+        return f"<SpeechRest {without_query(self._http.base_url)}>"
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

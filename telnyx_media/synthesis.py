@@ -58,7 +58,8 @@ class TtsOptions:
         disable_cache: whether Telnyx must synthesise afresh.
         pronunciation_dict_id: a pronunciation dictionary of the account.
         inactivity_timeout: seconds after which Telnyx closes an idle socket.
-        extra: further query parameters, passed through as they are.
+        extra: further query parameters, passed through as they are; one that has the name of a
+            parameter above takes its place.
         strict: whether a format this version does not know is an error.
     """
 
@@ -137,6 +138,7 @@ def speech_url(base_url: str, options: TtsOptions) -> str:
         "inactivity_timeout",
     ):
         add(name, getattr(options, name))
+    query = [item for item in query if item[0] not in options.extra]
     for name, value in options.extra.items():
         for one in [value] if isinstance(value, str) else value:
             add(name, one)

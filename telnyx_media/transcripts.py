@@ -25,7 +25,7 @@ import msgspec
 
 from telnyx_media.engines import CONTAINERS, ENGINES, Engine, find_engine
 from telnyx_media.errors import AuthenticationError, ConfigurationError, ServiceError
-from telnyx_media.options import check_text, one_or_more
+from telnyx_media.options import check_rate, check_text, one_or_more
 from telnyx_media.urls import with_query
 
 TRANSCRIPTION_URL = "wss://api.telnyx.com/v2/speech-to-text/transcription"
@@ -34,6 +34,9 @@ TRANSCRIPTION_URL = "wss://api.telnyx.com/v2/speech-to-text/transcription"
 FINALIZE = '{"type":"Finalize"}'
 KEEP_ALIVE = '{"type":"KeepAlive"}'
 CLOSE_STREAM = '{"type":"CloseStream"}'
+
+# What the names of Deepgram's models begin with.
+DEEPGRAM_MODELS = ("nova-", "flux")
 
 REDACTIONS = frozenset({"pci", "ssn", "numbers"})
 
@@ -59,7 +62,8 @@ class SttOptions:
         eot_threshold: 0.5 to 0.9 (flux).
         eot_timeout_ms: 500 to 10000 (flux).
         eager_eot_threshold: 0.3 to 0.9 (flux).
-        extra: further query parameters, passed through as they are.
+        extra: further query parameters, passed through as they are; one that has the name of a
+            parameter above takes its place.
         strict: whether an engine or a combination this version does not know is an error.
     """
 
@@ -83,11 +87,15 @@ class SttOptions:
     def __post_init__(self) -> None:
         for name in ("keyterms", "keywords", "redact"):
             object.__setattr__(self, name, one_or_more(name, getattr(self, name), str))
-        check_text("transcription_engine", self.engine)
+        check_text("transcription_engine", self.engine or "")
         # A blank one, of the environment for one, lets Telnyx choose.
         check_text("model", self.model or None)
         for name in ("language", "region"):
             check_text(name, getattr(self, name))
+        if not isinstance(self.interim_results, bool):
+            raise ConfigurationError(
+                f"interim_results: True or False is allowed, not {self.interim_results!r}"
+            )
         self._check_engine()
         self._check_audio()
         self._check_words()
@@ -145,13 +153,19 @@ class SttOptions:
             if self.engine == "Deepgram":
                 model = model.removeprefix("deepgram/")
             object.__setattr__(self, "model", model or None)
-        if self.language is not None and not self.language.strip():
-            raise ConfigurationError("language: a tag such as en-US is needed, or None")
+        if not self.strict or self.engine != "Deepgram" or self.model is None:
+            return
+        if not self.model.startswith(DEEPGRAM_MODELS):
+            raise ConfigurationError(f"model: {self.model!r} is not one of nova-3, nova-2, flux")
+        # With "auto" its stream stays silent (Telnyx: contact-centre client, which forces "en").
+        english = self.language is None or self.language.lower().partition("-")[0] == "en"
+        if self.model == "flux" and not english:
+            raise ConfigurationError(
+                f"language: en, or a tag such as en-US, is allowed with flux, not {self.language!r}"
+            )
 
     def _check_audio(self) -> None:
-        rate = self.sample_rate
-        if isinstance(rate, bool) or not isinstance(rate, int) or rate <= 0:
-            raise ConfigurationError(f"sample_rate: a positive number is needed, not {rate!r}")
+        check_rate("sample_rate", self.sample_rate)
         allowed = self.engine_info.formats
         if self.strict and self.input_format not in allowed:
             raise ConfigurationError(
@@ -243,6 +257,7 @@ def transcription_url(base_url: str, options: SttOptions) -> str:
     add("eot_threshold", options.eot_threshold)
     add("eot_timeout_ms", options.eot_timeout_ms)
     add("eager_eot_threshold", options.eager_eot_threshold)
+    query = [item for item in query if item[0] not in options.extra]
     for name, value in options.extra.items():
         for one in [value] if isinstance(value, str) else value:
             add(name, one)

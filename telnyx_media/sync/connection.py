@@ -190,7 +190,11 @@ class Connection:
             self._transport.close()
             # Raised here and not above, so that it has no context either: the answer may echo what
             # was asked.
-            raise failure
+            try:
+                raise failure
+            finally:
+                # Nor is this frame, with the connection, held by its own traceback.
+                del failure
         self.request_id = self._scrub(_request_id(self._socket.getheaders()))
         self._transport.end_deadline()
         self._transport.write_timeout = self._send_timeout
@@ -249,6 +253,14 @@ class Connection:
                 self.messages += 1
                 return bytes(frame.data)
         raise lost
+
+    def reported(self, said: ServerError) -> ServiceError:
+        """Make the exception for an error that the service sent on the open socket.
+
+        The service may repeat what it was sent: the key is taken out.
+        """
+        parts = (said.code, said.title, said.detail, said.parameter)
+        return ServerError(*(self._scrub(part) for part in parts)).to_exception()
 
     def close(self) -> None:
         """Give everything up: say goodbye if that needs no waiting, join the sender, close.

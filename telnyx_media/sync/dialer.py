@@ -112,7 +112,10 @@ class Dialer:
             raise SessionEnded("the session was closed while it connected")
         if deadline.expired or isinstance(reason, TimeoutError):
             raise DeadlineExceeded(f"connecting to {where} took too long")
-        raise ConnectionLost(f"cannot connect to {where}: {_explain(reason)}")
+        lost = ConnectionLost(f"cannot connect to {where}: {_explain(reason)}")
+        # A certificate is as little trusted the next time.
+        lost.retryable = not isinstance(reason, ssl.SSLCertVerificationError)
+        raise lost
 
     def _register(self, sock: socket.socket, deadline: Deadline) -> Transport:
         options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]

@@ -34,6 +34,7 @@ from telnyx_media.errors import (
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import RETRYABLE_STATUS
 from telnyx_media.transcripts import ServerError, read_error
+from telnyx_media.urls import without_query
 
 # The longest wait before a request is tried again, in seconds.
 LONGEST_PAUSE = 10.0
@@ -150,11 +151,11 @@ class RestClient:
                 **arguments,
             )
         except requests.Timeout:
-            return DeadlineExceeded(f"{self.base_url}{path} took too long")
+            return DeadlineExceeded(f"{without_query(self.base_url)}{path} took too long")
         except _NO_ADDRESS:
             return ConfigurationError("base_url: an absolute https:// address is needed")
         except requests.RequestException as error:
-            return _unreachable(f"{self.base_url}{path}", error)
+            return _unreachable(f"{without_query(self.base_url)}{path}", error)
         if response.status_code == requests.codes.ok:
             return response
         return self._refusal(response)

@@ -92,9 +92,11 @@ class SpeechCache:
         if self._directory is None:
             return None
         try:
-            return (self._directory / f"{key}.pcm").read_bytes()
+            pcm = (self._directory / f"{key}.pcm").read_bytes()
         except OSError:
             return None
+        # Not whole samples: a disk that was full, or a hand that slipped.
+        return pcm if pcm and len(pcm) % 2 == 0 else None
 
     @staticmethod
     def _write(directory: Path, key: str, pcm: bytes) -> None:

@@ -14,8 +14,8 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from telnyx_media.errors import TelnyxMediaError
-from telnyx_media.options import check_seconds, one_or_more
+from telnyx_media.errors import ConfigurationError, TelnyxMediaError
+from telnyx_media.options import check_rate, check_seconds, one_or_more
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
     CONNECT_TIMEOUT,
@@ -28,6 +28,11 @@ from telnyx_media.sync.sttsession import SttSession
 from telnyx_media.transcripts import TRANSCRIPTION_URL, SttOptions, Transcript, transcription_url
 
 __all__ = ["SpeechToText", "SttSession"]
+
+# Between these, in Hz, linear audio is sent as it is.
+LOWEST_RATE, HIGHEST_RATE = 8000, 48000
+
+G711_RATE = 8000
 
 
 class SpeechToText:
@@ -74,7 +79,8 @@ class SpeechToText:
             base_url: of the service; a query in it is kept.
             input_format: what to send; ``None`` for the audio as it is where the engine takes it,
                 else ``"linear16"``; ``"wav"`` for linear16 behind a streaming header.
-            wire_rate: the sample rate to send, in Hz; the audio's own when ``None``.
+            wire_rate: the sample rate to send, in Hz; when ``None`` the audio's own, or the nearest
+                that engines take.
             interim_results: whether transcripts that may still change are wanted.
             endpointing: milliseconds of silence that end an utterance.
             keyterms: words to listen for.
@@ -106,6 +112,8 @@ class SpeechToText:
             ping_interval=ping_interval,
             dead_after=dead_after,
         )
+        if wire_rate is not None:
+            check_rate("wire_rate", wire_rate)
         self._key = check_key(api_key)
         self._base_url = base_url
         self._input_format = input_format
@@ -201,13 +209,18 @@ class SpeechToText:
         """Get the options of the ``index``-th engine for audio of this kind."""
         options = self.plans[index]
         wire_format = self._input_format
+        rate = self._wire_rate or min(max(sample_rate, LOWEST_RATE), HIGHEST_RATE)
         if wire_format is None:
-            rate_fits = self._wire_rate in (None, sample_rate)
+            # G.711 exists at 8 kHz; engines refuse it at any other rate (Telnyx: error 40005).
+            rate_fits = rate == sample_rate and (encoding == "linear16" or rate == G711_RATE)
             passes = rate_fits and encoding in options.engine_info.formats
             wire_format = encoding if passes else "linear16"
-        return replace(
-            options, input_format=wire_format, sample_rate=self._wire_rate or sample_rate
-        )
+        if wire_format not in ("linear16", "wav", encoding):
+            raise ConfigurationError(
+                f"input_format: {wire_format!r} is not made of {encoding} audio; "
+                f"linear16, wav and {encoding} are"
+            )
+        return replace(options, input_format=wire_format, sample_rate=rate)
 
     def connection(self, options: SttOptions, tag: str) -> Connection:
         """Make the connection for ``options``, not connected yet."""

@@ -400,7 +400,7 @@ class SttSession:
                 continue
             for message in parse_message(data):
                 if isinstance(message, ServerError):
-                    raise message.to_exception()
+                    raise connection.reported(message)
                 self._take(message, feed)
             if watch is not None:
                 watch.answered(feed.position)

@@ -181,7 +181,7 @@ class Attempt:
         if reply is None:
             return Piece()
         if reply.error is not None:
-            raise reply.error.to_exception()
+            raise self.connection.reported(reply.error)
         audio = self._filter.take(reply)
         pcm = self._decoder.feed(audio) if audio else b""
         before = self.tracker.current

@@ -314,6 +314,9 @@ class TtsSession:
         with self._changed:
             # Under the lock: a text sent from here on goes to this attempt, none goes twice.
             for index in range(self._next, len(self._segments)):
+                if self._closing.is_set():
+                    # Whoever closes waits for this lock.
+                    break
                 if self._segments[index].on_wire:
                     attempt.say(self._segments[index].text, index)
             if self._finished:
