@@ -110,6 +110,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA synchronous=NORMAL")
+    # What is deleted is overwritten, and not just left to be used again.
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 
@@ -136,7 +138,8 @@ def told_plainly() -> Iterator[None]:
     except MigrationError as error:
         raise RecordsError(f"the database cannot be brought up to date: {error}") from None
     except OSError as error:
-        raise RecordsError(f"the database failed: {error.strerror}") from None
+        place = f": {error.filename}" if error.filename else ""
+        raise RecordsError(f"the database failed: {error.strerror}{place}") from None
 
 
 def _is_lasting(error: SQLAlchemyError) -> bool:

@@ -70,6 +70,8 @@ class Eraser:
                 result.problem = result.problem or str(error)
                 continue
             result.calls += self._store.erase([call_id])
+        if result.calls and not self._store.scrub():
+            logger.warning("what was deleted is in the database's log for a while: it is in use")
         return result
 
     def _erase_recordings(self, call_id: str) -> int:

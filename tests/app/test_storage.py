@@ -213,3 +213,25 @@ def test_retention_deletes_records_and_recordings(
     assert any(line.startswith("could not delete 1 calls: ") for line in lines)
     assert any(line.startswith("marked 1 calls as ended") for line in lines)
     store.close()
+
+
+def test_nothing_is_left_of_what_was_deleted(tmp_path: Path) -> None:
+    """Neither in the file nor in its log, though the app has the database open."""
+    app, command = RecordStore.of(None, tmp_path), RecordStore.of(None, tmp_path)
+    app.upgrade()
+    for call_id, number in (("one", "+12025550147"), ("two", "+12025550148")):
+        app.save_call(call_id, from_number=number, began_at=NOON, ended_at=NOON)
+        for word in ("canary", "canary and more"):
+            app.save_remark(
+                call_id, id=f"r-{call_id}", speaker="agent", text=f"{word} of {call_id}", at=NOON
+            )
+    assert len(app.calls()) == 2
+    done = Eraser(command, None).erase_number("+12025550147")
+    found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert done.calls == 1
+    assert b"+12025550148" in found
+    assert b"canary and more of two" in found
+    assert b"+12025550147" not in found
+    assert b"of one" not in found
+    for store in (app, command):
+        store.close()
