@@ -63,6 +63,17 @@ class ServiceError(TelnyxMediaError):
         text = f"{title}: {detail}" if detail else title
         super().__init__(f"{text} ({where})" if where else text)
 
+    def about(self, what: str) -> ServiceError:
+        """Make the same error, telling also what was asked for."""
+        return type(self)(
+            self.title,
+            code=self.code,
+            detail=f"{self.detail} ({what})".strip(),
+            http_status=self.http_status,
+            request_id=self.request_id,
+            retryable=self.retryable,
+        )
+
 
 class AuthenticationError(ServiceError):
     """The API key was refused (HTTP 401 or 403)."""

@@ -6,7 +6,7 @@ Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from telnyx_media.errors import ConfigurationError
@@ -63,3 +63,32 @@ def check_text(name: str, value: object) -> None:
     """
     if value is not None and (not isinstance(value, str) or not value.strip()):
         raise ConfigurationError(f"{name}: a text is needed, not {value!r}")
+
+
+def as_mapping(name: str, value: object) -> dict[Any, Any]:
+    """Get an option that is a mapping, or ``None`` for an empty one.
+
+    Raises:
+        ConfigurationError: it is neither; the message names the option.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name}: a mapping is needed, not {type(value).__name__}")
+    return dict(value or {})
+
+
+def query_items(name: str, extra: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Get further query parameters as pairs; a list gives its name several times.
+
+    Raises:
+        ConfigurationError: a value is no text, number, bool or list of them.
+    """
+    found: list[tuple[str, str]] = []
+    for key, value in extra.items():
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(one, bool):
+                found.append((key, "true" if one else "false"))
+            elif isinstance(one, (str, int, float)):
+                found.append((key, str(one)))
+            else:
+                raise ConfigurationError(f"{name}: {key!r} has a value that is no text or number")
+    return found

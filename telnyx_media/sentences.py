@@ -50,7 +50,8 @@ _ASCII_ENDS = ".!?…"
 # Full stops of which sentencex does not know in every case that they end nothing: behind single
 # letters, titles and what introduces an example; and, before a number, behind what counts or names.
 _NO_END = re.compile(
-    r"(?:^|[\s(\"'])(?:[^\W\d_I]|dr|mr|mrs|ms|prof|e\.\s?g|i\.\s?e|z\.\s?b)\.$", re.IGNORECASE
+    r"(?:^|[\s(\"'])(?:[^\W\d_I]|dr|mr|mrs|ms|prof|mme|mlle|fr|sra|sig|e\.\s?g|i\.\s?e|z\.\s?b)\.$",
+    re.IGNORECASE,
 )
 _NO_END_BEFORE_NUMBER = re.compile(
     r"(?:^|[\s(\"'])(?:apt|approx|art|ca|ext|fig|no|nr|pos|ste|tel)\.$", re.IGNORECASE

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from telnyx_media.errors import ConfigurationError
-from telnyx_media.options import check_text
+from telnyx_media.options import check_text, query_items
 from telnyx_media.transcripts import ServerError, read_error
 from telnyx_media.urls import with_query
 
@@ -81,6 +81,11 @@ class TtsOptions:
     def __post_init__(self) -> None:
         for name in ("voice", "provider", "model_id", "voice_id", "language"):
             check_text(name, getattr(self, name))
+        check_text("pronunciation_dict_id", self.pronunciation_dict_id)
+        if self.disable_cache is not None and not isinstance(self.disable_cache, bool):
+            raise ConfigurationError(
+                f"disable_cache: True or False is allowed, not {self.disable_cache!r}"
+            )
         if self.voice is None and not self.provider and not self.voice_id:
             raise ConfigurationError("voice: a voice, or provider and voice_id, is needed")
         if self.strict and self.audio_format is not None and self.audio_format not in AUDIO_FORMATS:
@@ -139,10 +144,7 @@ def speech_url(base_url: str, options: TtsOptions) -> str:
     ):
         add(name, getattr(options, name))
     query = [item for item in query if item[0] not in options.extra]
-    for name, value in options.extra.items():
-        for one in [value] if isinstance(value, str) else value:
-            add(name, one)
-    return with_query(base_url, query)
+    return with_query(base_url, query + query_items("extra", options.extra))
 
 
 def first_frame(options: TtsOptions) -> str:

@@ -25,7 +25,7 @@ import msgspec
 
 from telnyx_media.engines import CONTAINERS, ENGINES, Engine, find_engine
 from telnyx_media.errors import AuthenticationError, ConfigurationError, ServiceError
-from telnyx_media.options import check_rate, check_text, one_or_more
+from telnyx_media.options import check_rate, check_text, one_or_more, query_items
 from telnyx_media.urls import with_query
 
 TRANSCRIPTION_URL = "wss://api.telnyx.com/v2/speech-to-text/transcription"
@@ -258,10 +258,7 @@ def transcription_url(base_url: str, options: SttOptions) -> str:
     add("eot_timeout_ms", options.eot_timeout_ms)
     add("eager_eot_threshold", options.eager_eot_threshold)
     query = [item for item in query if item[0] not in options.extra]
-    for name, value in options.extra.items():
-        for one in [value] if isinstance(value, str) else value:
-            add(name, one)
-    return with_query(base_url, query)
+    return with_query(base_url, query + query_items("extra", options.extra))
 
 
 class Transcript(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from telnyx_media.errors import ConfigurationError, TelnyxMediaError
-from telnyx_media.options import check_rate, check_seconds, one_or_more
+from telnyx_media.options import as_mapping, check_rate, check_seconds, one_or_more
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
     CONNECT_TIMEOUT,
@@ -140,7 +140,7 @@ class SpeechToText:
             eot_threshold=eot_threshold,
             eot_timeout_ms=eot_timeout_ms,
             eager_eot_threshold=eager_eot_threshold,
-            extra=dict(extra or {}),
+            extra=as_mapping("extra", extra),
             strict=strict,
         )
         self.plans: tuple[SttOptions, ...] = (

@@ -20,9 +20,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
-from telnyx_media.errors import SessionEnded
-from telnyx_media.options import check_seconds, one_or_more
+from telnyx_media.errors import ConfigurationError, SessionEnded
+from telnyx_media.options import as_mapping, check_seconds, one_or_more
 from telnyx_media.sentences import SentenceSplitter, speakable
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import (
@@ -122,6 +123,10 @@ class TextToSpeech:
             ping_interval=ping_interval,
             dead_after=dead_after,
         )
+        if policy not in get_args(Policy):
+            raise ConfigurationError(
+                f"policy: {policy!r} is not one of {', '.join(get_args(Policy))}"
+            )
         self._key = check_key(api_key)
         self._base_url = base_url
         options = TtsOptions(
@@ -131,13 +136,13 @@ class TextToSpeech:
             voice_id=voice_id,
             audio_format=audio_format,
             sample_rate=sample_rate,
-            voice_settings=dict(voice_settings or {}),
+            voice_settings=as_mapping("voice_settings", voice_settings),
             language=language,
             text_type=text_type,
             disable_cache=disable_cache,
             pronunciation_dict_id=pronunciation_dict_id,
             inactivity_timeout=inactivity_timeout,
-            extra=dict(extra or {}),
+            extra=as_mapping("extra", extra),
             strict=strict,
         )
         self.plans: tuple[TtsOptions, ...] = (

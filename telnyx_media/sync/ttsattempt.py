@@ -11,8 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from http import HTTPStatus
 
-from telnyx_media.errors import ConnectionLost, DeadlineExceeded, TelnyxMediaError
+from telnyx_media.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    ServiceError,
+    TelnyxMediaError,
+)
 from telnyx_media.pcm import seconds
 from telnyx_media.segments import SegmentTracker
 from telnyx_media.speechdecoder import SpeechDecoder
@@ -106,6 +112,7 @@ class Attempt:
         self.tracker = SegmentTracker()
         self.finished = False
         self.ended = False
+        self._voice = options.name
         self._rate = sample_rate
         self._reply_timeout = reply_timeout
         self._filter = AudioFilter()
@@ -145,8 +152,19 @@ class Attempt:
         Raises:
             TelnyxMediaError: as :meth:`Connection.connect`.
         """
-        if not self.reused:
+        if self.reused:
+            return
+        refusal: ServiceError
+        try:
             self.connection.connect()
+        except ServiceError as error:
+            if error.http_status == HTTPStatus.UNAUTHORIZED or error.retryable:
+                raise
+            # Which of several voices it was; the answer often does not say.
+            refusal = error.about(f"voice {self._voice}")
+        else:
+            return
+        raise refusal
 
     def start(self) -> None:
         """Begin to send, once connected."""

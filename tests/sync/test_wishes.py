@@ -16,7 +16,7 @@ from telnyx_media.sync.speechcache import SpeechCache
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.tts import TextToSpeech
 from tests.loopback import PATIENCE, faults
-from tests.loopback.servers import KEY, Conversation
+from tests.loopback.servers import KEY, Conversation, status
 from tests.loopback.stt import SttPeer
 from tests.loopback.tts import TtsPeer, synthesise
 
@@ -48,6 +48,42 @@ def test_what_is_not_allowed_is_named(wishes: dict[str, Any], name: str, allowed
         SpeechToText(api_key=KEY, **wishes)
     if name in ("model", "language"):
         SpeechToText(api_key=KEY, strict=False, **wishes)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "name"),
+    [
+        ({"voice_settings": [1]}, "voice_settings"),
+        ({"voice_settings": {"a": object()}}, "voice_settings"),
+        ({"disable_cache": "yes"}, "disable_cache"),
+        ({"pronunciation_dict_id": 5}, "pronunciation_dict_id"),
+        ({"policy": "warm"}, "policy"),
+        ({"extra": ["a"]}, "extra"),
+        ({"extra": {"a": object()}}, "extra"),
+        ({"extra": {"a": [None]}}, "extra"),
+    ],
+)
+def test_wishes_for_a_voice_are_checked(wishes: dict[str, Any], name: str) -> None:
+    """None of them is a surprise from the depths of the library."""
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        TextToSpeech(api_key=KEY, **wishes)
+    if name == "extra":
+        with pytest.raises(ConfigurationError, match=r"^extra: "):
+            SpeechToText(api_key=KEY, **wishes)
+
+
+def test_a_refusal_names_the_voice() -> None:
+    """The last of several; a wrong key has nothing to do with it."""
+    with TtsPeer(synthesise(), answer=status(400)) as peer:
+        tts = TextToSpeech(api_key=KEY, base_url=peer.url, voice="A.b", fallbacks=["C.d"])
+        with pytest.raises(ServiceError, match=r"voice C\.d") as caught:
+            b"".join(tts.speak("w1."))
+        assert caught.value.http_status == 400
+    with TtsPeer(synthesise(), answer=status(401)) as peer:
+        tts = TextToSpeech(api_key=KEY, base_url=peer.url, voice="A.b", fallbacks=["C.d"])
+        with pytest.raises(ServiceError) as refused:
+            b"".join(tts.speak("w1."))
+        assert "voice" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +123,12 @@ def test_audio_is_not_called_what_it_is_not() -> None:
 def test_an_extra_parameter_takes_the_place_of_ours() -> None:
     """It is on the wire once."""
     with SttPeer(hear) as peer:
-        extra = {"transcription_engine": "New", "interim_results": "false", "tag": ["a", "b c"]}
+        extra = {
+            "transcription_engine": "New",
+            "interim_results": "false",
+            "tag": ["a", "b c"],
+            "n": 1,
+        }
         stt = SpeechToText(api_key=KEY, base_url=peer.url, extra=extra)
         with stt.open(sample_rate=8000) as session:
             session.send(bytes(1600))
@@ -100,7 +141,7 @@ def test_an_extra_parameter_takes_the_place_of_ours() -> None:
 
     for name in ("transcription_engine", "interim_results"):
         assert [value for key, value in query if key == name] == [extra[name]]
-    assert [value for key, value in query if key == "tag"] == ["a", "b c"]
+    assert [value for key, value in query if key in ("tag", "n")] == ["a", "b c", "1"]
     assert [value for key, value in spoken if key == "voice"] == ["New.x"]
 
 
