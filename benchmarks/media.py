@@ -1,6 +1,6 @@
 """The media path, side by side: echo of 20 ms packets over each server's WebSocket.
 
-    python -m benchmarks.media               # 3 repetitions; 20 minutes; writes results/media.*
+    python -m benchmarks.media               # once; 8 minutes; writes results/media.*
     python -m benchmarks.media --capacity    # how many streams each server holds; writes too
     python -m benchmarks.media --quick       # one repetition of 2 s; writes nothing
     python -m benchmarks.media --servers "ours;flask-sock" --streams 50
@@ -358,7 +358,7 @@ def main() -> None:
     parser.add_argument("--streams", default="1,50,200,400")
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--warmup", type=float, help="seconds (each server's own)")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--capacity", action="store_true", help="find how many streams are held")
     parser.add_argument("--most", type=int, default=1600, help="streams to try at most")
     parser.add_argument("--add", action="store_true", help="go on with what is written down")

@@ -11,6 +11,7 @@ plot again.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -18,7 +19,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,14 @@ class Page:
         """Put a line below the table, once."""
         if line not in self.notes:
             self.notes.append(line)
+
+    @contextlib.contextmanager
+    def if_there(self, name: str) -> Iterator[None]:
+        """Do without a server that is not installed, and say so below the table."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            self.note(f"{name} was skipped: {error}")
 
     def restore(self) -> None:
         """Take back the rows and notes that were written under this name, if there are any."""
