@@ -14,10 +14,15 @@ Raises:
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+# Looked at once, when onnxruntime is imported: 1.31 would tell its makers how it is used, with a
+# thread, a device id and a database in the user's home, from every process that holds calls.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 __all__ = ["CONTEXT", "RATE", "WINDOW", "Model"]

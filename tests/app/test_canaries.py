@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -100,3 +104,24 @@ def test_nothing_private_is_found_anywhere(log: io.StringIO) -> None:
         shown = canary if canary not in (key, *tokens(call)) else "a secret"
         assert canary not in written, f"{shown} was logged"
         assert canary not in looked_at, f"{shown} is on a page"
+
+
+def test_the_voice_detector_tells_nobody_of_itself(tmp_path: Path) -> None:
+    """Its runtime keeps no device id and no database of events, and has no thread to send them."""
+    code = (
+        "import os; from telnyx_media.vad import VoiceDetector; VoiceDetector();"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    kept = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={**kept, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=12 * PATIENCE,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+    assert done.stderr == ""
+    assert list(tmp_path.rglob("*")) == []

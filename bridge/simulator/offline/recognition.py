@@ -126,6 +126,8 @@ class _Model:
                 f"this moonshine-voice carries no model, {PACKAGE} does: run `{packages.INSTALL}`"
             )
         self._np: Any = packages.load("numpy", "numpy")
+        # Before it is imported: it would tell its makers how it is used.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         runtime: Any = packages.load("onnxruntime", "onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
