@@ -173,6 +173,18 @@ def share(values: list[Floats], percent: float) -> float | None:
     return round(1000 * float(np.percentile(joined, percent)), 2) if len(joined) else None
 
 
+def busy(pid: int) -> float | None:
+    """Get the seconds for which the one core of a process was used by anybody, since it booted."""
+    cores = os.sched_getaffinity(pid)
+    if len(cores) != 1:
+        return None
+    lines = Path("/proc/stat").read_text().splitlines()
+    spent = next(line.split()[1:] for line in lines if line.startswith(f"cpu{min(cores)} "))
+    # Without what it was idle, or waited for a disk.
+    ticks = sum(map(int, (*spent[:3], *spent[5:8])))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def run(url: str, count: int, warmup: float, seconds: float, pid: int) -> dict[str, float | None]:
     """Send and receive; get the figures."""
     packets = min(MOST_PACKETS, math.ceil((warmup + seconds) / PACKET / 10) * 10)
@@ -188,10 +200,10 @@ def run(url: str, count: int, warmup: float, seconds: float, pid: int) -> dict[s
             [program, repr(begin), str(packets), str(payloads), *map(str, numbers)],
             pass_fds=numbers, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        used: list[tuple[float, Usage | None]] = []
+        used: list[tuple[float, Usage | None, float | None]] = []
         for edge in edges:
             time.sleep(max(0.0, edge - time.monotonic()))
-            used.append((time.monotonic(), usage(pid)))
+            used.append((time.monotonic(), usage(pid), busy(pid)))
         out, err = process.communicate()
     if process.returncode:
         raise OSError(err.decode().strip())
@@ -205,18 +217,24 @@ def run(url: str, count: int, warmup: float, seconds: float, pid: int) -> dict[s
     return figures(seen, used)
 
 
-def figures(seen: Streams, used: list[tuple[float, Usage | None]]) -> dict[str, float | None]:
+def figures(
+    seen: Streams, used: list[tuple[float, Usage | None, float | None]]
+) -> dict[str, float | None]:
     """Put into numbers what was seen, and what the server has used meanwhile."""
-    (first, before), (last, after) = used
+    (first, before, busy_before), (last, after, busy_after) = used
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert before is not None
     assert after is not None
     cpu = after.cpu - before.cpu
+    others = None
+    if busy_before is not None and busy_after is not None:
+        others = round(max(0.0, 100 * (busy_after - busy_before - cpu) / (last - first)), 1)
     return {
         "frames": seen.sent,
         "seconds": round(last - first, 2),
         "cpu_us_per_frame": round(1e6 * cpu / seen.sent, 1),
         "cpu_share": round(100 * cpu / (last - first), 1),
+        "others_share": others,
         "rss_mb": round(after.memory / 1e6, 1),
         "back_percent": round(100 * seen.back / seen.sent, 2),
         "gaps": seen.gaps,
