@@ -60,12 +60,13 @@ class Scene:
         self._keys = KEYS
         self._random = random.Random(7)
 
-    def place(self, count: int, keys: str = KEYS) -> None:
+    def place(self, count: int, keys: str = KEYS, *, settle: bool = True) -> None:
         """Place calls, a few per second, and wait until each is spoken to.
 
         Args:
             count: how many.
             keys: what each caller presses, one key every two seconds.
+            settle: whether to wait.
         """
         self._keys = keys
         steps: list[dict[str, object]] = [{"wait": 1.0}]
@@ -74,7 +75,7 @@ class Scene:
         for _ in range(count):
             self.calls.append(self.simulator.place_call(caller=steps))
             time.sleep(0.2)
-        for call in self.calls:
+        for call in self.calls if settle else ():
             call.wait_for(lambda c: c.media or c.ended, 30)
 
     def pass_time(self, seconds: float) -> None:
@@ -181,6 +182,14 @@ def _kill(stage: Scene) -> None:
     stage.kill_worker()
 
 
+def _kill_as_calls_come(stage: Scene) -> None:
+    """Kill workers that have just taken webhooks of new calls."""
+    for _ in range(2):
+        stage.place(4, settle=False)
+        stage.kill_worker()
+    stage.place(2)
+
+
 def _terminate(stage: Scene) -> None:
     """Tell a worker to stop; it hands over when its time is over."""
     stage.kill_worker(signal.SIGTERM)
@@ -245,6 +254,7 @@ def _everything(stage: Scene) -> None:
 FAULTS: dict[str, Callable[[Scene], None]] = {
     "none": _nothing,
     "worker killed (SIGKILL), twice": _kill,
+    "workers killed as calls come in": _kill_as_calls_come,
     "worker stopped (SIGTERM), twice": _terminate,
     "media sockets cut, twice": _media,
     "webhooks twice, late, shuffled": _webhooks,
