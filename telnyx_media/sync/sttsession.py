@@ -59,6 +59,10 @@ QUIET_PER_SECOND = 0.5
 # A connection that lived so long counts as a success, in seconds.
 HEALTHY_AFTER = 30.0
 
+# How much more patience a connection is given that spoke and brought no final with new words: a
+# service may lose the same utterance for ever.
+FRUITLESS = 2
+
 # How often in a row a mute connection is replaced before its silence is believed.
 SUSPICIONS = 2
 
@@ -124,6 +128,8 @@ class SttSession:
         self._last_message = 0.0
         self._final_after_close = False
         self._asked_again = False
+        # Whether the present connection has brought a final with new words in it.
+        self._got_on = False
         self._answered = False
         self._ended = False
         # Of the receive thread, which must not wait for itself.
@@ -288,9 +294,10 @@ class SttSession:
                 self._on_end(self.error)
 
     def _serve(self) -> None:
-        failures = suspicions = 0
+        failures = suspicions = fruitless = 0
         while not self._closing.is_set():
             connection = self._new_connection()
+            self._got_on = False
             began = time.monotonic()
             reason: TelnyxMediaError
             try:
@@ -310,10 +317,16 @@ class SttSession:
                 continue
             finally:
                 self._drop(connection)
-            if connection.messages or time.monotonic() - began > HEALTHY_AFTER:
+            lasted = time.monotonic() - began > HEALTHY_AFTER
+            if connection.messages or lasted:
                 failures = suspicions = 0
+            fruitless = 0 if self._got_on or lasted else fruitless + 1
             suspicions += isinstance(reason, Mute)
-            failures = self._after(reason, failures + 1)
+            most = self._service.retry.attempts
+            failures = self._after(reason, most if fruitless >= FRUITLESS * most else failures + 1)
+            if not failures:
+                # Another engine.
+                fruitless = 0
 
     def _after(self, reason: TelnyxMediaError, failures: int) -> int:
         # Wait for the next attempt, or move on to the next engine, or raise; gets the new count.
@@ -427,6 +440,7 @@ class SttSession:
         news = self._placement.take(transcript, feed)
         if news is None:
             return
+        self._got_on |= news.is_final and bool(news.text)
         if self._on_transcript is not None:
             self._on_transcript(news)
         else:

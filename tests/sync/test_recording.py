@@ -11,7 +11,7 @@ from telnyx_media.sync.retry import RetryPolicy
 from telnyx_media.sync.stt import SpeechToText
 from tests.loopback import PATIENCE, faults
 from tests.loopback.faults import Fault
-from tests.loopback.servers import KEY
+from tests.loopback.servers import KEY, Conversation
 from tests.loopback.stt import RATE, SttPeer, paced, recognise, recording
 
 LOSSES: list[Fault] = [
@@ -72,3 +72,28 @@ def test_noise_on_the_line_does_not_matter() -> None:
 
     # Noise lifts the height by which the words are numbered; their count is what matters here.
     assert len(heard) == len(words)
+
+
+def test_an_engine_that_loses_the_same_utterance_again_and_again_is_given_up() -> None:
+    """Interims are no progress: the next engine hears the utterance, and no word is missing."""
+    audio, words = recording(6.0)
+
+    def lose(conversation: Conversation) -> None:
+        engine = conversation.parameters["transcription_engine"]
+        until = 1.9 if engine == "Deepgram" else None
+        recognise(until=until, then=faults.close(1011))(conversation)
+
+    with SttPeer(lose) as peer:
+        stt = SpeechToText(
+            api_key=KEY,
+            base_url=peer.url,
+            fallbacks=["Soniox"],
+            retry=RetryPolicy(attempts=2, delays=(0.02,), jitter=0.0),
+        )
+        with stt.open(sample_rate=RATE) as session:
+            paced(audio, speed=10, send=session.send)
+            assert session.finish(PATIENCE)
+            finals = " ".join(t.text for t in session if t.is_final).split()
+
+    assert finals == words
+    assert session.engine == "Soniox"

@@ -123,7 +123,7 @@ def test_audio_is_not_called_what_it_is_not() -> None:
 def test_an_extra_parameter_takes_the_place_of_ours() -> None:
     """It is on the wire once."""
     with SttPeer(hear) as peer:
-        extra = {
+        extra: dict[str, Any] = {
             "transcription_engine": "New",
             "interim_results": "false",
             "tag": ["a", "b c"],
