@@ -536,9 +536,10 @@ class Switchboard:
 
     def _out_of_sight(self, worker: CallWorker) -> bool:
         """Whether a leg may be another process's by now, without our knowing."""
-        if self._elsewhere is None or self._elsewhere.joined or worker.hangup_cause:
+        if self._elsewhere is None or self._elsewhere.joined:
             return False
-        return worker.talking and not worker.streaming
+        # A stream that was stopped is not that: the leg waits for the webhook that goes with it.
+        return worker.reason != "caller" and worker.talking and not worker.streaming
 
     def _allows(self, key: str, verb: str) -> None:
         """Refuse a command to a leg that may be another process's by now."""

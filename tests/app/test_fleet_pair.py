@@ -292,6 +292,22 @@ def test_a_webhook_that_a_process_has_not_lived_to_act_on_is_not_lost(
     assert [reply.text for reply, _ in line.seen[1].replies] == ["Good day."]
 
 
+def test_who_hangs_up_while_redis_is_away_has_hung_up() -> None:
+    """The webhook says so, whatever Redis would; the call is complete in the records."""
+
+    def agent(call: Call) -> None:
+        call.say("Good day.")
+        call.listen()
+
+    with pair(agent) as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
+        with line.redis.away():
+            wait_until(lambda: not line.bridges[0].fleet.joined)  # type: ignore[union-attr]
+            call.hang_up()
+            assert line.seen[0].summary().reason == "caller"
+
+
 def names(call: SimulatedCall) -> list[str]:
     """Get the commands that a call was given."""
     return [command["name"] for command in call.commands]
