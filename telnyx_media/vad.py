@@ -12,7 +12,8 @@ calls must not overlap.
 
 Rules of this module:
 
-1. One probability for each window of 32 ms, in order, whatever the sizes fed.
+1. One probability for each window of 32 ms, in order, whatever the sizes fed.  The windows of a
+   sound begin with it: what is left of the silence before is in none.
 2. The gate opens on anything that stands out from the line's noise; the windows just before are
    then shown to the model first, so that it hears the onset from its beginning.
 3. The gate closes only after the model has seen no speech for half a second, and never on a line
@@ -55,6 +56,12 @@ _MOST = 16
 # G.711 makes of silence.
 _STANDS_OUT = 1.5
 _QUIETEST = 20.0
+
+# Seconds: how finely the begin of a sound is looked for in the window that opens the gate, and how
+# much of the silence before it the next window begins with. The model is sure of a voice within two
+# windows that begin so, and may need seven if the voice begins in the middle of one.
+_STEP = 0.004
+_BEFORE = 0.001
 
 # A line with more noise than -30 dBFS is not gated: speech might not stand out from it.
 _LOUDEST = 1000.0
@@ -234,6 +241,11 @@ class VoiceDetector:
                 out.append(probability)
                 self._note(window, level, probability)
             elif self._stands_out(level):
+                quiet = self._quiet_before(window)
+                if quiet:
+                    at += quiet - size
+                    self._forgo(window[:quiet])
+                    continue
                 self._wake()
                 # So that the model hears the onset from its beginning.
                 for before in self._kept:
@@ -267,6 +279,20 @@ class VoiceDetector:
         self._rest = data[size:]
         self.windows += 1
         return [0.0]
+
+    def _quiet_before(self, window: bytes) -> int:
+        """Count the bytes of a window to leave out, for the next one to begin with its sound."""
+        step = 2 * round(self.sample_rate * _STEP)
+        starts = range(0, len(window), step)
+        loud = (at for at in starts if self._stands_out(audioop.rms(window[at : at + step], 2)))
+        return max(0, next(loud, 0) - 2 * round(self.sample_rate * _BEFORE))
+
+    def _forgo(self, quiet: bytes) -> None:
+        """Let the windows that were kept end with this bit of audio, which is in none of them."""
+        size = self._window_bytes
+        audio = (b"".join(self._kept) + quiet)[len(quiet) :] if self._kept else b""
+        self._kept.clear()
+        self._kept.extend(audio[at : at + size] for at in range(0, len(audio), size))
 
     def _stands_out(self, level: int) -> bool:
         return level > _QUIETEST and level > self._noise * _STANDS_OUT

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telnyx_media import vad
+from telnyx_media._audioop import audioop
 from telnyx_media.codecs import make_codec
 from telnyx_media.errors import ConfigurationError
 from telnyx_media.pcm import Resampler, mono, read_wav, silence, stereo
@@ -82,15 +83,42 @@ def test_the_gate_costs_no_speech(path: Path, background: float) -> None:
     gated, detector = judge(pcm)
     free, _ = judge(pcm, gate=False)
 
-    assert len(free) == len(gated) == len(pcm) // 512
+    # Each time that the gate opens, less than a window of silence is left out.
+    assert len(free) == len(pcm) // 512
+    assert len(free) - 4 <= len(gated) <= len(free)
     heard, truth = spoken(gated), spoken(free)
-    missed = sum(t and not h for h, t in zip(heard, truth, strict=True))
-    assert missed <= 0.02 * sum(truth)
+    assert sum(heard) >= 0.98 * sum(truth)
+    assert not any(heard[: 3 * 31 - 2])
     # Both beginnings, to within two windows.
     second = 3 * 31 + len(voice(path)[:FOUR_SECONDS]) // 512 + 20
     for start in (0, second):
         assert heard.index(True, start) <= truth.index(True, start) + 2
     assert detector.skipped > 0
+
+
+@pytest.mark.parametrize("path", VOICES, ids=NAMES)
+def test_a_voice_is_heard_as_soon_wherever_it_begins_in_a_window(path: Path) -> None:
+    """Of a soft vowel that begins in the middle of a window the model is long in doubt."""
+    speech = voice(path)[:FOUR_SECONDS]
+    speech = speech[next(at for at in range(0, len(speech), 64) if is_loud(speech[at : at + 64])) :]
+    after = [seconds_to_speech(silence(2, 8000) + bytes(2 * n), speech) for n in range(0, 256, 16)]
+
+    assert max(after) - min(after) < 2 * WINDOW_SECONDS
+
+
+def is_loud(pcm: bytes) -> bool:
+    """Whether it stands out from a silent line."""
+    return audioop.rms(pcm, 2) > 300
+
+
+def seconds_to_speech(before: bytes, speech: bytes) -> float:
+    """Tell how much of the speech has to be fed until it is known for speech."""
+    detector = VoiceDetector(8000)
+    pcm = over_the_line(before + speech)
+    for at in range(0, len(pcm), 64):
+        if any(spoken(detector.feed(pcm[at : at + 64]))):
+            return (at + 64 - len(before)) / 16000
+    raise AssertionError("it was never heard")
 
 
 @pytest.mark.parametrize("path", VOICES, ids=NAMES)
