@@ -79,10 +79,7 @@ def judge(
     checks: list[Check] = []
     if script.booking is not None:
         checks.append(check_booking(script.booking, heard, days))
-        said_goodbye = any(re.search(r"good ?bye", text.lower()) for text in heard[-2:])
-        checks.append(
-            Check("goodbye was heard", said_goodbye, heard[-1] if heard else "nothing was heard")
-        )
+        checks.append(check_goodbye(heard))
     if script.barge_in:
         checks.append(check_barge_in(items, cut or ""))
     if script.references:
@@ -116,6 +113,12 @@ def check_booking(wanted: Booking, heard: Sequence[str], days: Collection[dt.dat
     if wrong:
         found += f" (wrong: {', '.join(wrong)})"
     return Check("booking confirmed at the caller's ear", not wrong, found)
+
+
+def check_goodbye(heard: Sequence[str]) -> Check:
+    """Look for the agent's goodbye in the last things that the caller heard, however it is spelt."""
+    said = any(re.search(r"\bgood[ -]?bye\b", text.lower()) for text in heard[-2:])
+    return Check("goodbye was heard", said, heard[-1] if heard else "nothing was heard")
 
 
 def alike(one: str, other: str) -> bool:

@@ -27,7 +27,13 @@ from bridge.demo.timeline import (
     Timeline,
     played_until,
 )
-from bridge.demo.verdict import Check, check_barge_in, check_booking, check_recordings
+from bridge.demo.verdict import (
+    Check,
+    check_barge_in,
+    check_booking,
+    check_goodbye,
+    check_recordings,
+)
 from bridge.observer import TurnLatency
 from bridge.simulator.script import parse_script
 
@@ -194,6 +200,13 @@ def test_anything_else_is_no_booking(heard: str, wrong: str | None) -> None:
     assert not check.passed
     if wrong is not None:
         assert f"wrong: {wrong})" in check.detail
+
+
+@pytest.mark.parametrize("spelt", ["Goodbye.", "good bye", "We look forward to it. Good-bye."])
+def test_a_goodbye_counts_however_it_is_spelt(spelt: str) -> None:
+    """Recognisers write it in three ways; only the end of the call counts."""
+    assert check_goodbye(["Your table is booked.", spelt]).passed
+    assert not check_goodbye([spelt, "Your table is booked.", "We look forward to it."]).passed
 
 
 def test_what_the_app_believes_was_heard_is_held_against_the_ear() -> None:
