@@ -116,7 +116,7 @@ def check_booking(wanted: Booking, heard: Sequence[str], days: Collection[dt.dat
 
 
 def check_goodbye(heard: Sequence[str]) -> Check:
-    """Look for the agent's goodbye in the last things that the caller heard, however it is spelt."""
+    """Look for the goodbye in the last things that the caller heard, however it is spelt."""
     said = any(re.search(r"\bgood[ -]?bye\b", text.lower()) for text in heard[-2:])
     return Check("goodbye was heard", said, heard[-1] if heard else "nothing was heard")
 
