@@ -183,10 +183,11 @@ def _kill(stage: Scene) -> None:
 
 
 def _kill_as_calls_come(stage: Scene) -> None:
-    """Kill workers that have just taken webhooks of new calls."""
+    """Kill workers that have just taken webhooks of new calls, one when the other is back."""
     for _ in range(2):
         stage.place(4, settle=False)
         stage.kill_worker()
+        stage.pass_time(6)
     stage.place(2)
 
 
