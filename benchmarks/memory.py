@@ -44,7 +44,7 @@ def run(page: Page, quick: bool) -> None:
     for name, levels in (QUICK if quick else LEVELS).items():
         with page.if_there(name), Running(App(name, max(levels) + 1)) as running:
             _walk(page, name, levels, running, 3.0 if quick else HELD)
-    rising = [row for row in page.rows if "." not in row.group and "again" not in row.group]
+    rising = [row for row in page.rows if row.group.isdigit()]
     page.panels = [
         Panel.of("memory", "calls", "MB", "memory_mb", rising),
         Panel.of("threads", "calls", "threads", "threads", rising),
