@@ -106,8 +106,7 @@ class Answering(LegParts):
         if self._streaming:
             self._expect_stream(STREAM_WAIT)
             return
-        if self._holds() is False:
-            self.end(MOVED)
+        if self._gave_way():
             return
         try:
             self._start_stream()
@@ -118,15 +117,23 @@ class Answering(LegParts):
             return
         self._expect_stream(RESTART_WAIT)
 
+    def _gave_way(self) -> bool:
+        """End the leg here if another process has it by now, told of it or not; whether it has.
+
+        Another stream would take the leg from that process.
+        """
+        if self._holds() is not False:
+            return False
+        self.end(MOVED)
+        return True
+
     def _await_successor(self) -> None:
         """Have the stream opened to another process until one has taken the leg; or part."""
         deadline = Deadline(HANDOVER_WAIT)
         while not (self._ending or deadline.expired):
             with self._life:
                 failures = self._stream_failures
-            if self._holds() is False:
-                # Whoever has it has not told us yet; another stream would take it from them.
-                self.end(MOVED)
+            if self._gave_way():
                 return
             try:
                 self._start_stream()

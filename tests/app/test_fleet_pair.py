@@ -175,15 +175,16 @@ def test_a_transfer_fails_as_it_did_though_another_process_hears_of_it(
     assert causes == [cause]
 
 
+def good_day(call: Call) -> None:
+    """Say so, and wait for an answer."""
+    call.say("Good day.")
+    call.listen()
+
+
 @pytest.mark.parametrize("how", ["stream", "command"])
 def test_a_call_that_no_process_takes_ends_with_a_line_that_telnyx_says(how: str) -> None:
     """The process that stops is gone by the end of it; whoever hears of that hangs up."""
-
-    def agent(call: Call) -> None:
-        call.say("Good day.")
-        call.listen()
-
-    with pair(agent, BRIDGE_DRAIN_LINE="Bye now.") as line:
+    with pair(good_day, BRIDGE_DRAIN_LINE="Bye now.") as line:
         call = line.simulator.place_call()
         line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
         if how == "command":
@@ -199,12 +200,7 @@ def test_a_call_that_no_process_takes_ends_with_a_line_that_telnyx_says(how: str
 
 def test_without_redis_a_stopping_process_says_goodbye_itself() -> None:
     """Others may live, but nothing can be handed over to them."""
-
-    def agent(call: Call) -> None:
-        call.say("Good day.")
-        call.listen()
-
-    with pair(agent, BRIDGE_DRAIN_LINE="Bye now.") as line:
+    with pair(good_day, BRIDGE_DRAIN_LINE="Bye now.") as line:
         call = line.simulator.place_call()
         line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
         with line.redis.away():
