@@ -98,6 +98,10 @@ def _find_tag(data: bytes) -> int:
     return len(data)
 
 
+# What FFmpeg wants to be able to read behind its input (AV_INPUT_BUFFER_PADDING_SIZE).
+_PADDING = bytes(64)
+
+
 @dataclass(frozen=True)
 class _Bookkeeping:
     """What the frame that encoders put first says of its file.
@@ -178,16 +182,21 @@ class Mp3Decoder:
             if piece is None:
                 out.append(self._end_file())
             else:
-                out.append(self._decode(self._context.parse(piece)))
+                out.append(self._decode(self._parse(piece)))
         return b"".join(out)
 
     def close(self) -> bytes:
         """Return the last of the PCM; what is fed afterwards is a new utterance."""
         rest = self._tags.flush()
-        out = [self._decode(self._context.parse(rest))] if rest else []
+        out = [self._decode(self._parse(rest))] if rest else []
         out.append(self._end_file())
         out.append(self._flush_resampler())
         return b"".join(out)
+
+    def _parse(self, data: bytes) -> Iterable[av.Packet[Any]]:
+        # FFmpeg's parser copies up to 64 bytes from behind what it is given, and PyAV adds none:
+        # at the end of mapped memory that would kill the process.
+        return self._context.parse(memoryview(data + _PADDING)[: len(data)])
 
     def _end_file(self) -> bytes:
         """Return what the present file still has, and be ready for the next."""
