@@ -27,6 +27,7 @@ from bridge.reader import Reader
 from bridge.registry import MemoryRegistry, Registry
 from bridge.settings import TO_TAKE_CALLS, Settings
 from bridge.switchboard import Switchboard
+from bridge.worker import Screen
 from bridge.workpool import WorkPool
 from telnyx_media.errors import ConfigurationError
 from telnyx_media.vad import VoiceRound
@@ -98,7 +99,7 @@ class Bridge:
             agent=agent,
             observers=(*observers, *self.books.observers),
             elsewhere=self.fleet,
-            screen=load_agent(settings.screen, "BRIDGE_SCREEN") if settings.screen else None,
+            screen=_screen(settings),
             detector=_detector(settings),
             make_detector=self.voices.detector,
         )
@@ -278,7 +279,14 @@ def _health(bridge: Bridge) -> Blueprint:
     return blueprint
 
 
+def _screen(settings: Settings) -> Screen | None:
+    if settings.screen is None:
+        return None
+    return load_agent(settings.screen, "BRIDGE_SCREEN", takes=("info",))
+
+
 def _detector(settings: Settings) -> Detector | None:
     if settings.turn_detector is None:
         return None
-    return cast("Detector", load_agent(settings.turn_detector, "BRIDGE_TURN_DETECTOR"))
+    variable, takes = "BRIDGE_TURN_DETECTOR", ("audio", "text")
+    return cast("Detector", load_agent(settings.turn_detector, variable, takes=takes))

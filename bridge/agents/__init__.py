@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from bridge.errors import AgentError
 __all__ = ["Agent", "load_agent"]
 
 
-def load_agent(name: str, variable: str = "BRIDGE_AGENT") -> Callable[[Any], object]:
+def load_agent(
+    name: str, variable: str = "BRIDGE_AGENT", *, takes: tuple[str, ...] = ("call",)
+) -> Callable[[Any], object]:
     """Get an agent function by its name, ``"mypackage.agent:answer"``.
 
     The working directory is searched too, as ``python -m`` does.
@@ -22,6 +25,7 @@ def load_agent(name: str, variable: str = "BRIDGE_AGENT") -> Callable[[Any], obj
     Args:
         name: the name.
         variable: where it was read, for errors.
+        takes: what it will be called with.
 
     Raises:
         AgentError: one line that says what is wrong with the name or the module.
@@ -51,4 +55,24 @@ def load_agent(name: str, variable: str = "BRIDGE_AGENT") -> Callable[[Any], obj
             raise AgentError(f"{variable}={name!r}: {module_name} has no {attribute!r}")
     if not callable(found):
         raise AgentError(f"{variable}={name!r}: {attribute} is not callable")
+    trouble = _trouble(found, takes)
+    if trouble:
+        raise AgentError(f"{variable}={name!r}: {attribute} {trouble}")
     return found
+
+
+def _trouble(function: Callable[..., object], takes: tuple[str, ...]) -> str:
+    """Say why a function would do nothing when it is called; ``""`` if it would not."""
+    for body in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(body) or inspect.isasyncgenfunction(body):
+            return "is async; make it a plain function, which may block"
+        if inspect.isgeneratorfunction(body):
+            return "has a yield in it, so that calling it does nothing; say what it yields instead"
+    try:
+        inspect.signature(function).bind(*takes)
+    except TypeError:
+        return f"cannot be called with ({', '.join(takes)})"
+    except ValueError:
+        # Made in C, without a signature.
+        return ""
+    return ""

@@ -362,6 +362,28 @@ def test_a_call_is_recorded_in_stereo(tmp_path: Path) -> None:
 
 # -- loading --------------------------------------------------------------------------------------
 
+ODD_AGENTS = """
+import functools
+
+async def waits(call): ...
+
+class Waiter:
+    async def __call__(self, call): ...
+
+class Talker:
+    def __init__(self, call=None): ...
+    def __call__(self, call): ...
+
+def yields(call):
+    yield call
+
+def nobody(): ...
+
+def two(call, other): ...
+
+waiter, talker, part, written_in_c = Waiter(), Talker(), functools.partial(two, other=1), print
+"""
+
 
 def test_the_default_agents_are_found() -> None:
     """An agent is found by module and name."""
@@ -378,6 +400,11 @@ def test_the_default_agents_are_found() -> None:
         ("bridge.agents.echo:__name__", "not callable"),
         ("broken_agent:answer", "importing broken_agent raised ZeroDivisionError"),
         ("needy_agent:answer", "needs 'not_installed_at_all', which is not installed"),
+        ("odd_agents:waits", "waits is async; make it a plain function"),
+        ("odd_agents:waiter", "waiter is async; make it a plain function"),
+        ("odd_agents:yields", "yields has a yield in it, so that calling it does nothing"),
+        ("odd_agents:nobody", "nobody cannot be called with (call)"),
+        ("odd_agents:two", "two cannot be called with (call)"),
     ],
 )
 def test_an_agent_that_cannot_be_loaded_is_one_clear_line(
@@ -386,12 +413,24 @@ def test_an_agent_that_cannot_be_loaded_is_one_clear_line(
     """Whatever is wrong with BRIDGE_AGENT is said in one line that names it."""
     (tmp_path / "broken_agent.py").write_text("1 / 0\n")
     (tmp_path / "needy_agent.py").write_text("import not_installed_at_all\n")
+    (tmp_path / "odd_agents.py").write_text(ODD_AGENTS)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(AgentError) as error:
         load_agent(name)
     assert says in str(error.value)
     assert name in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_whatever_can_be_called_with_a_call_is_an_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object, a class, a partial function, something made in C; a detector takes two."""
+    (tmp_path / "odd_agents.py").write_text(ODD_AGENTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("talker", "Talker", "part", "written_in_c"):
+        assert callable(load_agent(f"odd_agents:{name}"))
+    assert callable(load_agent("odd_agents:two", takes=("audio", "text")))
 
 
 def test_an_agent_in_the_working_directory_is_found(
