@@ -12,7 +12,13 @@ from bridge.errors import BridgeError
 
 @click.command("simulator")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=0, show_default="any free one", help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="any free one",
+    help="Port to listen on.",
+)
 @click.option("--webhook", default="", metavar="URL", help="Where webhooks of calls go.")
 @click.option("--number", default=None, help="Phone number that calls go to.")
 @click.option("--api-key", default=None, help="Key that clients must send; made up by default.")

@@ -78,7 +78,14 @@ def test_a_traceback_is_there_for_who_asks(
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["--nonsense"], ["serve", "--nonsense"], ["serve", "too", "many"]]
+    "words",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["serve", "--nonsense"],
+        ["serve", "too", "many"],
+        ["simulator", "--port", "99999"],
+    ],
 )
 def test_wrong_usage_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str], words: list[str]
