@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from bridge.call import CallInfo
 from bridge.events import Event
 
-__all__ = ["Elsewhere"]
+__all__ = ["Alone", "Elsewhere"]
 
 
 class Elsewhere(Protocol):
@@ -65,3 +65,64 @@ class Elsewhere(Protocol):
 
     def transfer(self, key: str, to: str) -> bool:
         """Put the caller of a leg that lives elsewhere through; whether there was one."""
+
+
+class Alone:
+    """No other processes: without Redis nobody knows of them."""
+
+    joined = True
+
+    def others(self) -> int:
+        """There are none."""
+        return 0
+
+    def forward(self, event: Event, again: bool) -> Literal["nobody"]:
+        """A leg that is not here is nobody's."""
+        return "nobody"
+
+    def note(self, event: Event) -> None:
+        """Nobody would read it."""
+
+    def handled(self, event: Event) -> None:
+        """Nobody else would do it."""
+
+    def holds(self, key: str) -> bool:
+        """Nobody can have taken a leg."""
+        return True
+
+    def name_agent(self, key: str, agent: str) -> None:
+        """Nobody takes a leg over."""
+
+    def mail(self, key: str) -> Iterator[Event]:
+        """Nobody has taken any."""
+        return iter(())
+
+    def place(self, info: CallInfo) -> bool:
+        """There is nobody with room."""
+        return False
+
+    def is_ours(self, token: str) -> bool:
+        """Whose else."""
+        return True
+
+    def pass_on(self, token: str, environ: Mapping[str, Any]) -> bool:
+        """There is nobody to hand it to."""
+        return False
+
+    def shut(self) -> None:
+        """Nobody hands in connections."""
+
+    def pass_listener(self, key: str, environ: Mapping[str, Any]) -> bool:
+        """There is nobody to hand it to."""
+        return False
+
+    def departed(self, info: CallInfo) -> None:
+        """Nobody waits for that."""
+
+    def hang_up(self, key: str) -> bool:
+        """There is none."""
+        return False
+
+    def transfer(self, key: str, to: str) -> bool:
+        """There is none."""
+        return False

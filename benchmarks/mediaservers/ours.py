@@ -118,7 +118,7 @@ def make_app() -> Flask:
     app = create_app(agent=listen)
     bridge: Bridge = app.extensions["bridge"]
     board: Any = bridge.switchboard
-    board._stt = SilentStt()
+    board._maker.stt = SilentStt()
     opened: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
 
     def answer(key: str, **fields: Any) -> None:
