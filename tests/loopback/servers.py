@@ -29,6 +29,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from telnyx_media.sync.threads import ThreadGroup
 from tests.loopback import PATIENCE
+from tests.loopback.sharedtls import SharedTlsSocket
 
 KEY = "KEY0123456789-secret"
 """The API key of tests; it must be found nowhere."""
@@ -48,6 +49,7 @@ def certificate() -> tuple[ssl.SSLContext, ssl.SSLContext]:
         path.write_bytes(pem + secret)
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(path)
+    server.sslsocket_class = SharedTlsSocket
     client = ssl.create_default_context(cadata=pem.decode())
     return server, client
 
