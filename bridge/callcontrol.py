@@ -48,48 +48,6 @@ def is_call_ended(error: CommandError) -> bool:
     return error.code in ENDED_CODES or error.http_status == 404
 
 
-def streams_on_answer(settings: Settings) -> bool:
-    """Tell whether the media stream can be asked for with ``answer`` itself.
-
-    That saves a round trip, but ``answer`` documents no sampling rate (Telnyx: answer-call
-    reference), so a codec that needs another than the default 8000 Hz (L16, OPUS) gets its stream
-    by ``streaming_start`` after ``call.answered``.
-    """
-    return settings.sample_rate == 8000
-
-
-def stream_parameters(
-    settings: Settings, stream_url: str, *, command: Literal["answer", "dial", "streaming_start"]
-) -> dict[str, object]:
-    """Make the stream parameters of a command; the only place where they are made.
-
-    Both directions are asked for in the same codec, explicitly, since the defaults are MP3 chunks
-    for the other leg (Telnyx: streaming-start reference).  The sampling rate goes only into the
-    commands that document it.
-
-    Args:
-        settings: codec and rate.
-        stream_url: ``wss://`` address with its token.
-        command: which command they are for.
-
-    Raises:
-        ValueError: the codec cannot be asked for with ``answer``; see :func:`streams_on_answer`.
-    """
-    if command == "answer" and not streams_on_answer(settings):
-        raise ValueError(f"{settings.codec} cannot be asked for with answer: it takes no rate")
-    parameters: dict[str, object] = {
-        "stream_url": stream_url,
-        "stream_track": "inbound_track",
-        "stream_codec": settings.codec,
-        "stream_bidirectional_mode": "rtp",
-        "stream_bidirectional_codec": settings.codec,
-        "stream_bidirectional_target_legs": "self",
-    }
-    if command != "answer":
-        parameters["stream_bidirectional_sampling_rate"] = settings.sample_rate
-    return parameters
-
-
 @dataclass(frozen=True)
 class CommandResult:
     """What Telnyx answers to an action: accepted, not done; the webhook says done.
@@ -186,7 +144,7 @@ class CallControl:
     # -- beginning and ending a leg ---------------------------------------------------------------
 
     def answer(self, call_control_id: str, **fields: object) -> CommandResult:
-        """Answer an inbound leg; add :func:`stream_parameters` to have its media stream opened."""
+        """Answer an inbound leg; with :mod:`bridge.streamparameters` its media stream is opened."""
         return self._act("answer", call_control_id, fields)
 
     def reject(
@@ -240,7 +198,7 @@ class CallControl:
     # -- media ------------------------------------------------------------------------------------
 
     def streaming_start(self, call_control_id: str, **fields: object) -> CommandResult:
-        """Open a media stream on an answered leg; ``fields`` are :func:`stream_parameters`."""
+        """Open a media stream on an answered leg; ``fields`` are :mod:`bridge.streamparameters`."""
         return self._act("streaming_start", call_control_id, fields)
 
     def streaming_stop(self, call_control_id: str, **fields: object) -> CommandResult:

@@ -39,6 +39,7 @@ from urllib3.exceptions import (
 
 from bridge.errors import CommandError
 from bridge.redaction import redact
+from telnyx_media.sync.pools import close_session
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class CommandSession:
     def close(self) -> None:
         """End all waiting between attempts, and the connections; may be called twice."""
         self._closing.set()
-        self._session.close()
+        close_session(self._session)
 
     def _sleep(self, seconds: float) -> None:
         self._closing.wait(seconds)
@@ -174,9 +175,15 @@ class CommandSession:
         try:
             data = retrying(self._attempt, command, method, path, content, params, once)
         except _Failure as failure:
-            raise failure.error from None
-        logger.debug("Telnyx took %s after %.3f s", command, time.monotonic() - started)
-        return data
+            error = failure.error
+        else:
+            logger.debug("Telnyx took %s after %.3f s", command, time.monotonic() - started)
+            return data
+        # Raised here, so that no request, which has the key, is in its traceback, and no answer.
+        try:
+            raise error
+        finally:
+            del error
 
     def _attempt(
         self,
@@ -208,7 +215,7 @@ class CommandSession:
             raise _unanswered(command, error) from None
         finally:
             if once:
-                session.close()
+                close_session(session)
         if 200 <= response.status_code < 300:
             return _data(response.content)
         raise _refused(command, response)

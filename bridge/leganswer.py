@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import time
 
-from bridge.callcontrol import (
-    RejectCause,
-    is_call_ended,
-    stream_parameters,
-    streams_on_answer,
-)
+from bridge.callcontrol import RejectCause, is_call_ended
 from bridge.errors import CommandError
 from bridge.failures import where
 from bridge.legparts import MOVED, LegParts
+from bridge.streamparameters import stream_parameters, streams_on_answer
 from telnyx_media.sync.threads import Deadline
 
 __all__ = ["Answering"]

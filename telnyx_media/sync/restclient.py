@@ -33,6 +33,7 @@ from telnyx_media.errors import (
 )
 from telnyx_media.sync.access import check_key
 from telnyx_media.sync.connection import RETRYABLE_STATUS
+from telnyx_media.sync.pools import close_session
 from telnyx_media.transcripts import ServerError, read_error
 from telnyx_media.urls import without_query
 
@@ -102,16 +103,7 @@ class RestClient:
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
-        for adapter in self._session.adapters.values():
-            if isinstance(adapter, requests.adapters.HTTPAdapter):
-                managers = (adapter.poolmanager, *adapter.proxy_manager.values())
-                for pools in (manager.pools for manager in managers):
-                    # The session only forgets its pools, and whoever still holds an answer, be it
-                    # in a traceback, holds the pool, with sockets that are open.
-                    for pool in (pools.get(key) for key in pools.keys()):  # noqa: SIM118 - no iterator
-                        if pool is not None:
-                            pool.close()
-        self._session.close()
+        close_session(self._session)
 
     def request(
         self, method: str, path: str, *, timeout: tuple[float, float], **arguments: Any

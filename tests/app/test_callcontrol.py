@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 
-from bridge.callcontrol import (
-    CallControl,
-    is_call_ended,
-    stream_parameters,
-    streams_on_answer,
-)
+from bridge.callcontrol import CallControl, is_call_ended
 from bridge.errors import CommandError, SettingsError
 from bridge.settings import Settings
 from telnyx_media.sync.threads import ThreadGroup
@@ -474,6 +471,44 @@ def test_closing_ends_the_waiting(http: ScriptedHttp) -> None:
     assert len(http.requests) == 1
 
 
+@pytest.mark.parametrize("once", [False, True], ids=["command", "dial"])
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(), refusal(422, "10015"), Answer(503), Answer(fault="break off")],
+    ids=["done", "refused", "failed", "broken off"],
+)
+def test_close_closes_though_somebody_still_holds_what_came(
+    http: ScriptedHttp, answer: Answer, once: bool
+) -> None:
+    """An error that is kept, with its traceback, keeps no connection open."""
+
+    def served() -> bool:
+        return any("process_request" in thread.name for thread in threading.enumerate())
+
+    http.answers.append(answer)
+    kept: list[object] = []
+    with CallControl(KEY, base_url=http.url, patience=0.0) as control:
+        try:
+            kept.append(control.dial("+1", "+2", "3") if once else control.answer(LEG))
+        except CommandError as error:
+            kept.append(error)
+    wait_until(lambda: not served())
+    assert len(kept) == 1
+
+
+def test_an_error_leads_to_no_request(http: ScriptedHttp, control: CallControl) -> None:
+    """Neither its causes nor the frames of its traceback hold what was sent, or the key."""
+    http.answers.append(refusal(422, "10015"))
+    with pytest.raises(CommandError) as caught:
+        control.answer(LEG)
+    error = caught.value
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    held = [value for frame in frames for value in frame.f_locals.values()]
+    assert not [value for value in held if isinstance(value, requests.Response)]
+
+
 # -- what is kept quiet ---------------------------------------------------------------------------
 
 
@@ -512,31 +547,3 @@ def test_it_is_made_from_settings(http: ScriptedHttp) -> None:
     assert http.requests[0].headers["authorization"] == f"Bearer {KEY}"
     with pytest.raises(SettingsError, match="TELNYX_API_KEY"):
         CallControl.from_settings(Settings.from_environ({}))
-
-
-@pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722"])
-def test_an_8_khz_stream_is_asked_for_with_the_answer(codec: str) -> None:
-    """Everything is said explicitly, and no rate: ``answer`` documents none."""
-    settings = Settings.from_environ({"BRIDGE_CODEC": codec})
-    assert streams_on_answer(settings)
-    assert stream_parameters(settings, "wss://x/t", command="answer") == {
-        "stream_url": "wss://x/t",
-        "stream_track": "inbound_track",
-        "stream_codec": codec,
-        "stream_bidirectional_mode": "rtp",
-        "stream_bidirectional_codec": codec,
-        "stream_bidirectional_target_legs": "self",
-    }
-
-
-@pytest.mark.parametrize("codec", ["L16", "OPUS"])
-def test_a_16_khz_stream_is_asked_for_after_the_answer(codec: str) -> None:
-    """By a command that documents the rate."""
-    settings = Settings.from_environ({"BRIDGE_CODEC": codec})
-    assert not streams_on_answer(settings)
-    with pytest.raises(ValueError, match="takes no rate"):
-        stream_parameters(settings, "wss://x/t", command="answer")
-    for command in ("dial", "streaming_start"):
-        parameters = stream_parameters(settings, "wss://x/t", command=command)
-        assert parameters["stream_bidirectional_sampling_rate"] == 16000
-        assert parameters["stream_codec"] == parameters["stream_bidirectional_codec"] == codec
