@@ -257,8 +257,8 @@ def give_up(url: str, **options: object) -> tuple[TelnyxMediaError, SttSession, 
     """Open a session that cannot succeed; get its error, itself and the seconds it took."""
     began = time.monotonic()
     with service(url, **options).open(sample_rate=RATE) as session:
-        session.send(bytes(320))
         with pytest.raises(TelnyxMediaError) as caught:
+            session.send(bytes(320))
             list(session)
     return caught.value, session, time.monotonic() - began
 
