@@ -21,7 +21,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -63,6 +63,7 @@ class Member:
         silent: seconds since then.
         legs: the calls it holds.
         room: the calls it takes at most; 0 while it is stopping.
+        heard: whether somebody listens to its channel; asked only of those that are silent.
     """
 
     process: str
@@ -70,6 +71,12 @@ class Member:
     silent: float
     legs: int
     room: int
+    heard: bool = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether it lives, slow as it may be."""
+        return self.silent <= SILENT or (self.heard and self.silent <= GONE)
 
 
 class Membership:
@@ -132,7 +139,7 @@ class Membership:
         """Get the other processes that are alive and take calls."""
         with self._lock:
             members = list(self._members.values())
-        return [m for m in members if m.process != self._process and m.room and m.silent < SILENT]
+        return [m for m in members if m.process != self._process and m.room and m.alive]
 
     def tell(self, process: str, **message: object) -> bool:
         """Say something to a process; whether it was there to hear it."""
@@ -208,18 +215,16 @@ class Membership:
         ):
             at = int(float(beat))
             members[name] = Member(name, at, (int(now) - at) / 1000, int(legs), int(room))
+        silent = [member.process for member in members.values() if member.silent > SILENT]
+        if silent:
+            for name, listeners in self._store.listeners(silent).items():
+                members[name] = replace(members[name], heard=listeners > 0)
         with self._lock:
             self._members = members
         if time.monotonic() > self._settled_at:
-            self._look_for_dead([m for m in members.values() if m.silent > SILENT])
-
-    def _look_for_dead(self, silent: list[Member]) -> None:
-        if not silent:
-            return
-        listeners = self._store.listeners([member.process for member in silent])
-        for member in silent:
-            if not listeners[member.process] or member.silent > GONE:
-                self._call(lambda member=member: self._on_dead(member))  # type: ignore[misc]
+            for member in members.values():
+                if not member.alive:
+                    self._call(lambda member=member: self._on_dead(member))  # type: ignore[misc]
 
     def _call(self, handler: Callable[[], object]) -> None:
         try:

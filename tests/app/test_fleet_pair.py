@@ -10,6 +10,7 @@ import pytest
 
 from bridge import Call, CallEnded
 from bridge.errors import BridgeError, TransferFailed
+from bridge.fleet.membership import SILENT
 from bridge.simulator import Callee, SimulatedCall
 from tests.app.pair import NOBODY, Pair, pair
 from tests.loopback import PATIENCE, wait_until
@@ -196,6 +197,31 @@ def test_a_call_that_no_process_takes_ends_with_a_line_that_telnyx_says(how: str
         call.wait(LONG)
     assert names(call)[-2:] == ["speak", "hangup"]
     assert line.seen[1].summaries == []
+
+
+def test_a_process_that_is_slow_is_still_there_to_take_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy machine delays its signs of life; a call is not ended for that, but handed over."""
+
+    def agent(call: Call) -> None:
+        call.say("Here I am again." if call.resumed else "Good day.")
+        if not call.resumed:
+            call.listen()
+
+    with pair(agent) as line:
+        call = line.simulator.place_call()
+        line.seen[0].wait_for(lambda: line.seen[0].replies, LONG)
+        fleets = [bridge.fleet for bridge in line.bridges]
+        assert fleets[0] is not None
+        assert fleets[1] is not None
+        monkeypatch.setattr(fleets[1]._membership, "_beat", lambda: None)
+        members = fleets[0]._membership
+        wait_until(lambda: any(m.silent > 2 * SILENT for m in members.others()))
+        hand_over(line)
+        call.wait(LONG)
+        assert line.seen[1].summary().reason == "agent"
+    assert line.seen[0].summaries == []
 
 
 def test_without_redis_a_stopping_process_says_goodbye_itself() -> None:
