@@ -11,5 +11,5 @@ def answer(call: Call) -> None:
         call.say("Corner Pizza, about a booking.", interruptible=False)
     if who in ("machine", "fax"):
         call.leave_message(MESSAGE)
-    else:
-        call.say(MESSAGE)
+    while who not in ("machine", "fax") and call.say(MESSAGE).interrupted:
+        call.listen(timeout=3)  # "Hello, who is this?": hear them out, and say it again

@@ -63,6 +63,17 @@ def test_a_person_hears_the_message_at_once() -> None:
     assert who == ["human"]
 
 
+def test_who_answers_with_a_sentence_hears_the_message_all_the_same() -> None:
+    """The example: what they say when they pick up breaks in on it, and it is said again."""
+    with phone_line(reminder.answer, texts=["hello who is this"]) as phone:
+        greeting = [{"play": phone.speech, "when": "now"}]
+        phone.simulator.add_callee(NUMBER, Callee(script=greeting, detection=0.3))
+        dial(phone, detect=True).wait(LONG)
+        replies = [reply for reply, _ in phone.seen.replies]
+    assert replies[0].interrupted
+    assert replies[-1].heard == reminder.MESSAGE
+
+
 def test_a_machine_gets_the_message_behind_its_beep() -> None:
     """The example, answered by a voicemail box: nothing is said before the beep."""
     with phone_line(reminder.answer, texts=["leave a message"]) as phone:
