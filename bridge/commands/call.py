@@ -18,6 +18,7 @@ import click
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from bridge import logs
 from bridge.account import Account
 from bridge.agents import load_agent
 from bridge.app import Bridge, create_app
@@ -54,6 +55,10 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     settings = Settings.from_environ(require=TO_TAKE_CALLS)
+    if "log_level" not in settings.model_fields_set:
+        # How the call goes is told by the screen.
+        settings = settings.model_copy(update={"log_level": "warning"})
+    logs.set_up(settings)
     function = load_agent(agent or settings.agent, "--agent" if agent else "BRIDGE_AGENT")
     from_, connection_id = _caller(settings, from_)
     screen = Screen()
@@ -149,8 +154,9 @@ def _served(app: Flask, bridge: Bridge, host: str, port: int) -> Iterator[None]:
     try:
         yield
     finally:
-        bridge.close()
+        # First, so that no webhook comes which the bridge would have to refuse.
         server.shutdown()
+        bridge.close()
         server.server_close()
         group.join()
 

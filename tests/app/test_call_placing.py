@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
-from bridge import cli
+from bridge import cli, logs
+from bridge.app import Bridge
 from bridge.call import Call
 from bridge.simulator import Callee, Simulator
 from bridge.simulator.speakers import ToneSpeaker
@@ -108,6 +110,8 @@ def account(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Simulator]:
         }
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
+        # This process's log lines are pytest's.
+        monkeypatch.setattr(logs, "set_up", lambda settings: None)
         # The application's own webhooks go to an app that runs elsewhere.
         simulator.webhook_url = "http://127.0.0.1:9/telnyx/webhook"
         yield simulator
@@ -138,6 +142,28 @@ def test_the_command_line_calls_somebody(
     assert "call ended: agent" in out
     assert NUMBER not in out
     assert "Pizza" not in out
+
+
+def test_the_command_line_takes_no_webhook_that_it_cannot_work_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who has called somebody reads nothing of webhooks that come when the call is over."""
+    served: list[bool] = []
+
+    def close(bridge: Bridge, close: Callable[[Bridge], None] = Bridge.close) -> None:
+        try:
+            requests.get(f"{os.environ['PUBLIC_URL']}/healthz", timeout=0.3)
+        except requests.RequestException:
+            served.append(False)
+        else:
+            served.append(True)
+        close(bridge)
+
+    monkeypatch.setattr(Bridge, "close", close)
+    with account(monkeypatch, tmp_path) as simulator:
+        simulator.add_callee(NUMBER, Callee("busy", after=0.1))
+        cli.run(["call", NUMBER, "--agent", "examples.reminder:answer", "--host", "127.0.0.1"])
+    assert served == [False]
 
 
 def test_the_command_line_says_that_nobody_answered(
