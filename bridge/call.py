@@ -73,7 +73,7 @@ class Call(Reaching, Keying):
         """Wait for a webhook event that comes from now on.
 
         Args:
-            *event_types: ``"call.recording.saved"``, …
+            *event_types: ``"call.recording.saved"``, …; any, if none is named.
             timeout: seconds; ``None`` waits as long as the call lasts.
 
         Returns:

@@ -54,7 +54,10 @@ class Keying(OnLine):
             CallEnded: the call is over.
             ValueError: what is asked for makes no sense.
         """
-        least, most = digits if isinstance(digits, tuple) else (digits, digits)
+        wanted = digits if isinstance(digits, tuple) else (digits, digits)
+        if len(wanted) != 2 or not all(isinstance(number, int) for number in wanted):
+            raise ValueError("digits: how many, as 4, or from and to, as (4, 6)")
+        least, most = wanted
         if digits == 32:
             least = 1
         rules = KeyRules(most, least, terminator, timeout, between, valid.replace(terminator, ""))

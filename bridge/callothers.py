@@ -60,7 +60,7 @@ class Reaching(Talking, Sounding):
             **fields: further fields of Telnyx's ``refer``.
 
         Raises:
-            TransferFailed: it was refused; the call goes on.
+            TransferFailed: it was refused, or nothing was said in time; the call goes on.
             CallEnded: the caller has hung up meanwhile.
         """
         self._line.people.refer(sip_address, timeout=timeout, fields=fields)

@@ -43,6 +43,7 @@ class Sounding(OnLine):
         Raises:
             CallEnded: the call is over.
             AudioUnreadable: it is not there, or no audio.
+            ValueError: the volume is no factor from 0 to 1.
         """
         return self._line.play(sound, interruptible=interruptible, loop=loop, volume=volume)
 
@@ -56,6 +57,7 @@ class Sounding(OnLine):
         Raises:
             CallEnded: the call is over.
             AudioUnreadable: it is not there, or no audio.
+            ValueError: the volume is no factor from 0 to 1.
         """
         self._line.background(sound, volume)
 
@@ -69,6 +71,7 @@ class Sounding(OnLine):
         Raises:
             CallEnded: the call is over.
             AudioUnreadable: it is not there, or no audio.
+            ValueError: the volume is no factor from 0 to 1.
         """
         self._line.hold(music, volume)
 

@@ -47,6 +47,7 @@ class Talking(OnLine):
         Raises:
             CallEnded: the call is over.
             TelnyxMediaError: nothing could be synthesised.
+            TypeError: ``text`` is neither.
         """
         guard: Interruptible = interruptible
         if interruptible and (min_speech is not None or min_words is not None):
@@ -124,6 +125,8 @@ class Talking(OnLine):
         Raises:
             TelnyxMediaError: the caller's speech can no longer be transcribed.
         """
+        # A string is a sequence too, of letters.
+        prompts = [prompts] if isinstance(prompts, str) else prompts
         left = list(prompts)
         try:
             while True:
@@ -172,6 +175,9 @@ class Talking(OnLine):
 
         Takes effect at once for what the caller says, and from the next reply on for the agent,
         whose :attr:`voice` has to fit.
+
+        Raises:
+            ConfigurationError: it is set to what is no language's tag.
         """
         return self._line.language
 
@@ -181,7 +187,13 @@ class Talking(OnLine):
 
     @property
     def voice(self) -> str:
-        """The agent's voice, ``"Telnyx.NaturalHD.astra"``; set it, and the next reply is in it."""
+        """The agent's voice, ``"Telnyx.NaturalHD.astra"``; set it, and the next reply is in it.
+
+        One that does not exist is replaced by those of ``BRIDGE_TTS_VOICE``.
+
+        Raises:
+            ConfigurationError: it is set to what is no name.
+        """
         return self._line.voice
 
     @voice.setter

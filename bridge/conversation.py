@@ -245,7 +245,10 @@ class Conversation(Floor):
             if self._ended or (self._leaving and not speech.parting):
                 raise CallEnded("the call is over")
             if self._speech is not None:
-                raise RuntimeError("a reply is being spoken: call say from the agent's thread only")
+                raise RuntimeError(
+                    "a reply is being spoken: only the agent's thread may say or play something, "
+                    "and not from within the iterator of a reply"
+                )
             self._delivery.begin()
             self._speech = speech
             speech.asked_at = now

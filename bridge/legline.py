@@ -6,6 +6,7 @@ thinks.  Every method that blocks is woken by the end of the call.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from bridge.people import OtherLeg, Owner, People
 from bridge.recordtap import RecordTap
 from bridge.speaking import Speaker
 from telnyx_media.codecs import Codec
+from telnyx_media.errors import ConfigurationError
 from telnyx_media.sync.stt import SpeechToText
 from telnyx_media.sync.tts import TextToSpeech
 
@@ -37,6 +39,9 @@ __all__ = ["LegLine", "Leg", "Services"]
 # default), and that a pause between two keys is long.
 KEY_SECONDS = 0.35
 PAUSES = {"w": 0.5, "W": 1.0}
+
+# What a language looks like (Telnyx: language parameter); engines have words of their own: "multi".
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 
 class Leg(Owner, Protocol):
@@ -161,7 +166,8 @@ class LegLine:
         start = len(self._events.all)
 
         def look() -> Event | None:
-            return next((e for e in self._events.all[start:] if e.event_type in event_types), None)
+            news = self._events.all[start:]
+            return next((e for e in news if not event_types or e.event_type in event_types), None)
 
         return self._events.wait(look, timeout)
 
@@ -232,6 +238,7 @@ class LegLine:
     def play(self, sound: sounds.Sound, *, interruptible: bool, loop: bool, volume: float) -> Reply:
         """Play a sound; see :meth:`bridge.call.Call.play`."""
         self._check()
+        sounds.check_volume(volume)
         self._filler.settle()
         self.keep_state()
         return self._speaker.play(
@@ -260,6 +267,7 @@ class LegLine:
         self._check()
 
     def _under(self, sound: sounds.Sound, volume: float) -> Background:
+        sounds.check_volume(volume)
         decoder, encoder = self._make_codec(), self._make_codec()
         pcm = sounds.load(sound, encoder.sample_rate)
         return Background(pcm, decoder, encoder, volume=volume)
@@ -316,7 +324,7 @@ class LegLine:
 
     def press(self, keys: str, duration_ms: int) -> None:
         """Press keys; see :meth:`bridge.call.Call.send_digits`."""
-        if not keys or not (KEYS | set(PAUSES)).issuperset(keys):
+        if not isinstance(keys, str) or not keys or not (KEYS | set(PAUSES)).issuperset(keys):
             # Not which: they may be a code.
             raise ValueError("keys are 0-9, *, #, A-D, and w or W for a pause")
         self._check()
@@ -345,6 +353,8 @@ class LegLine:
 
     @language.setter
     def language(self, language: str) -> None:
+        if not isinstance(language, str) or not LANGUAGE.fullmatch(language):
+            raise ConfigurationError('language: a tag like "en-US" is needed')
         services = self._services
         self._hearing.renew(services.make_stt(language))
         services.language = language
@@ -358,6 +368,8 @@ class LegLine:
 
     @voice.setter
     def voice(self, voice: str) -> None:
+        if not isinstance(voice, str) or not voice.strip():
+            raise ConfigurationError('voice: a name like "Telnyx.NaturalHD.astra" is needed')
         services = self._services
         self._speaker.use(services.make_tts(voice), services.language)
         services.voice = voice
@@ -376,7 +388,7 @@ class LegLine:
     def connect(self, other: Call) -> None:
         """Connect the caller with a second leg; see :meth:`bridge.call.Call.connect`."""
         self._check()
-        leg = self._legs.get(other.info.call_control_id)
+        leg = self._legs.get(other.info.call_control_id) if isinstance(other, Call) else None
         if leg is None:
             raise ValueError("only a call that this call has dialled can be connected with it")
         self.people.connect(other, leg)

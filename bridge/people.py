@@ -161,6 +161,8 @@ class People:
 
     def refer(self, sip_address: str, *, timeout: float, fields: Mapping[str, object]) -> None:
         """Have the caller's provider call somewhere else; see ``Call.refer``."""
+        if timeout <= 0:
+            raise BridgeError("the timeout of a refer is seconds, more than 0")
         start = len(self._events.all)
 
         def outcome() -> str | None:
@@ -237,6 +239,8 @@ class People:
         self, to: str, *, from_: str | None, timeout: float, fields: Mapping[str, object]
     ) -> tuple[Call, OtherLeg]:
         """Call somebody and wait until they can be talked to; see ``Call.dial``."""
+        if not isinstance(to, str):
+            raise DialFailed("a number like +12025550123, or a SIP URI, can be dialled", "refused")
         info = self._owner.info
         own = info.to_number if info.direction == "inbound" else info.from_number
         guest = Guest(self._events.poke)

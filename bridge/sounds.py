@@ -30,7 +30,7 @@ import requests
 from bridge.errors import AudioUnreadable
 from telnyx_media.pcm import Resampler, mono
 
-__all__ = ["MADE_HERE", "Segment", "Sound", "load"]
+__all__ = ["MADE_HERE", "Segment", "Sound", "check_volume", "load"]
 
 # Bytes of decoded sound that a process keeps: an hour at 8 kHz.
 KEPT = 64 * 1024 * 1024
@@ -82,7 +82,10 @@ def load(sound: Sound, sample_rate: int) -> bytes:
     name = os.fspath(sound)
     if name in MADE_HERE:
         return _kept((name, sample_rate), lambda: MADE_HERE[name](sample_rate))
-    if name.partition("://")[0] in ("http", "https"):
+    scheme, address, _ = name.partition("://")
+    if address and scheme not in ("http", "https"):
+        raise AudioUnreadable(f"a file at {scheme}://: only http:// and https:// are read")
+    if address:
         return _kept((name, sample_rate), lambda: _decode(_fetch(name), sample_rate, "the file"))
     path = Path(name)
     try:
@@ -92,7 +95,19 @@ def load(sound: Sound, sample_rate: int) -> bytes:
     except FileNotFoundError:
         raise AudioUnreadable(f"{path.name}: no such file") from None
     except OSError as error:
-        raise AudioUnreadable(f"{path.name}: {error.strerror}") from None
+        raise AudioUnreadable(f"{path.name or name!r}: {error.strerror}") from None
+    except ValueError:
+        raise AudioUnreadable("that is no name of a file") from None
+
+
+def check_volume(volume: float) -> None:
+    """Check how loud a sound is to be.
+
+    Raises:
+        ValueError: it is no factor from 0 to 1.
+    """
+    if isinstance(volume, bool) or not isinstance(volume, (int, float)) or not 0 <= volume <= 1:
+        raise ValueError("the volume is a factor from 0 to 1")
 
 
 # -- what is kept ---------------------------------------------------------------------------------
@@ -123,6 +138,11 @@ class _Make(Protocol):
 
 
 def _of_segment(segment: Segment, sample_rate: int) -> bytes:
+    if not hasattr(segment, "raw_data"):
+        raise AudioUnreadable(
+            "a sound is a path, an address, a name or a pydub.AudioSegment, "
+            f"not a {type(segment).__name__}"
+        )
     if segment.sample_width != 2:
         segment = segment.set_sample_width(2)
     return _resample(mono(segment.raw_data, segment.channels), segment.frame_rate, sample_rate)
@@ -130,7 +150,10 @@ def _of_segment(segment: Segment, sample_rate: int) -> bytes:
 
 def _fetch(url: str) -> bytes:
     # Not the address in the message: it may hold a signature that lets anybody in.
-    host = urlsplit(url).hostname or "?"
+    try:
+        host = urlsplit(url).hostname or "?"
+    except ValueError:
+        raise AudioUnreadable("that is no address of a file") from None
     try:
         with requests.get(url, timeout=PATIENCE, stream=True) as answer:
             if answer.status_code != 200:

@@ -22,7 +22,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bridge.call import Reply
 from bridge.conversation import Conversation
@@ -47,6 +47,9 @@ PACKET = 0.02
 
 # Packets of a sound that are encoded at a time: half a second.
 BATCH = 25
+
+# How a message begins that tells what can be said.
+TEXTS = "what is said is a string, or an iterable of strings"
 
 
 class Voice:
@@ -203,8 +206,9 @@ class Speaker:
         Raises:
             CallEnded: the call is over.
             TelnyxMediaError: it could neither be synthesised nor said by Telnyx.
+            TypeError: it is no text, and brings none.
         """
-        pieces = iter([text] if isinstance(text, str) else text)
+        pieces = _pieces(text)
         voice = self._take_voice()
         speech = voice.speech
         speech.parting = parting
@@ -315,6 +319,8 @@ class Speaker:
         """Get sentence by sentence, as they become complete."""
         splitter = SentenceSplitter(self._language)
         for piece in pieces:
+            if not isinstance(piece, str):
+                raise TypeError(f"{TEXTS}, not one that brings a {type(piece).__name__}")
             speech.text += piece
             yield from filter(speakable, splitter.feed(piece))
             if speech.over and speech.error is None:
@@ -350,6 +356,20 @@ class Speaker:
             self._warm = None
         for voice in voices:
             voice.close()
+
+
+def _pieces(text: str | Iterable[str]) -> Iterator[str]:
+    """Iterate over what is to be said.
+
+    Raises:
+        TypeError: it is no text, and brings none.
+    """
+    if isinstance(text, str):
+        return iter([text])
+    # A dictionary brings its keys, which nobody means.
+    if isinstance(text, (bytes, bytearray, Mapping)) or not isinstance(text, Iterable):
+        raise TypeError(f"{TEXTS}, not a {type(text).__name__}")
+    return iter(text)
 
 
 def _fresh(voice: Voice) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ import pytest
 from bridge.agents import load_agent
 from bridge.call import Call, Remark, Reply
 from bridge.decisions import Turn
-from bridge.errors import AgentError, CallEnded
+from bridge.errors import AgentError, AudioUnreadable, BridgeError, CallEnded, DialFailed
 from telnyx_media._audioop import audioop
+from telnyx_media.errors import ConfigurationError
 from telnyx_media.pcm import level
 from tests.app.phone import phone_line
 from tests.loopback import PATIENCE
@@ -337,6 +338,51 @@ def test_a_call_that_ended_stays_ended() -> None:
         call.hang_up()
         assert phone.seen.summary().reason == "caller"
     assert raised == ["listen", "say", "ask", "listen"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "kind", "says"),
+    [
+        (lambda call: call.say(None), TypeError, "a string, or an iterable of strings, not a None"),
+        (lambda call: call.say(b"hi"), TypeError, "not a bytes"),
+        (lambda call: call.say({"text": "hi"}), TypeError, "not a dict"),
+        (lambda call: call.say(["Hi. ", 5]), TypeError, "not one that brings a int"),
+        (lambda call: call.say(call.say(word) for word in ["Hi."]), RuntimeError, "from within"),
+        (lambda call: call.play(5), AudioUnreadable, "a sound is a path.*not a int"),
+        (lambda call: call.play(""), AudioUnreadable, "''"),
+        (lambda call: call.play("a\0b"), AudioUnreadable, "no name of a file"),
+        (lambda call: call.play("http://[::1"), AudioUnreadable, "no address"),
+        (lambda call: call.play("ftp://host/a.wav"), AudioUnreadable, "only http:// and https://"),
+        (lambda call: call.play("music", volume=2), ValueError, "a factor from 0 to 1"),
+        (lambda call: call.hold(volume="loud"), ValueError, "a factor from 0 to 1"),
+        (lambda call: call.gather(digits="4"), ValueError, "how many, as 4, or from and to"),
+        (lambda call: call.gather(digits=(1, 2, 3)), ValueError, "how many, as 4, or from and to"),
+        (lambda call: call.send_digits(12), ValueError, "keys are"),
+        (lambda call: call.dial(12025550101), DialFailed, "a number like"),
+        (lambda call: call.refer("sip:a@b.example", timeout=0), BridgeError, "more than 0"),
+        (lambda call: call.connect(None), ValueError, "only a call that this call has dialled"),
+        (lambda call: setattr(call, "language", None), ConfigurationError, "a tag like"),
+        (lambda call: setattr(call, "language", "in German"), ConfigurationError, "a tag like"),
+        (lambda call: setattr(call, "voice", ""), ConfigurationError, "a name like"),
+    ],
+)
+def test_a_mistake_is_told_by_what_to_change_and_the_call_goes_on(
+    mistake: Callable[[Call], object], kind: type[Exception], says: str
+) -> None:
+    """Wrong arguments raise at once, naming what is wanted; the agent can still talk and hear."""
+
+    def agent(call: Call) -> None:
+        before = (call.language, call.voice)
+        with pytest.raises(kind, match=says):
+            mistake(call)
+        assert (call.language, call.voice) == before
+        assert call.say("On.") == Reply("On.", "On.")
+        assert call.listen(timeout=0.05) is None
+
+    with phone_line(agent) as phone:
+        phone.call().wait(4 * PATIENCE)
+        assert phone.seen.summary().reason == "agent"
+        assert phone.seen.errors == []
 
 
 def test_a_call_is_recorded_in_stereo(tmp_path: Path) -> None:

@@ -36,6 +36,18 @@ def test_a_silent_caller_is_asked_and_then_let_go() -> None:
         assert phone.seen.errors == []
 
 
+def test_a_single_prompt_is_said_whole() -> None:
+    """A string in place of a list of them is one prompt, not one for each letter."""
+
+    def agent(call: Call) -> None:
+        assert list(call.turns(silence=0.3, prompts="Hello?")) == []
+
+    with phone_line(agent) as phone:
+        phone.call().wait(LONG)
+        assert texts(phone) == ["Hello?"]
+        assert phone.seen.errors == []
+
+
 def test_without_last_words_the_agent_goes_on() -> None:
     """The iterator ends, and the call does not."""
 
@@ -194,7 +206,11 @@ def test_the_events_of_a_call_are_there() -> None:
             call.stay(0.02)
         assert call.events[0].event_type in ("call.answered", "streaming.started")
         assert call.wait_for_event("call.recording.saved", timeout=0.1) is None
+        # With no type named, the next one of any.
+        event = call.wait_for_event(timeout=LONG)
+        assert event is not None
+        assert event.event_type == "call.dtmf.received"
 
     with phone_line(agent) as phone:
-        phone.call().wait(LONG)
+        phone.call({"dtmf": "1" * 32, "when": 0.5}).wait(LONG)
         assert phone.seen.errors == []
