@@ -19,7 +19,7 @@ from bridge.call import Call
 from bridge.callcontrol import CallControl
 from bridge.decisions import Detector
 from bridge.errors import BridgeError, SettingsError
-from bridge.gate import guard
+from bridge.gate import Gate, guard
 from bridge.observer import CallObserver
 from bridge.pacer import Pacer
 from bridge.placing import place
@@ -220,7 +220,8 @@ def create_app(
         takes_calls=lambda: not bridge.draining or bool(bridge.fleet and bridge.fleet.others()),
     )
     app = Flask(__name__, static_folder=None)
-    guard(app)
+    limits = None if bridge.fleet is None else bridge.fleet.limits
+    guard(app, Gate() if limits is None else Gate(count=limits.refuse))
     app.extensions["bridge"] = bridge
     app.register_blueprint(webhooks.make_blueprint(receiver))
     app.register_blueprint(media.make_blueprint(bridge.switchboard, bridge.reader))
@@ -238,6 +239,7 @@ def create_app(
             bridge.control,
             bridge.books.metrics,
             bridge.books.storage,
+            together=limits,
         )
     )
     if pages is not None:

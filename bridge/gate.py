@@ -7,7 +7,10 @@ each time.  So whoever is turned away too often is answered with 429 for a while
 A signed webhook is never turned away here: only what failed counts, and what is signed is let
 through even from an address that others have spoilt, as behind a proxy that names none.
 
-Threads: any; nothing here waits.
+Processes that share a Redis count together.  It is asked only when somebody is turned away, so a
+process learns of a shut gate with the first refusal of its own.
+
+Threads: any; only a refusal may wait, for one answer of Redis.
 
 Rules of this module:
 
@@ -46,6 +49,10 @@ OPEN = frozenset({"/healthz", "/readyz"})
 # What is signed is let through.
 SIGNED = "/telnyx/webhook"
 
+Count = Callable[[str, int, float], float]
+"""Counts a refusal for all processes, given its source, the burst and what is forgiven each second;
+tells how many of that source are not forgiven yet."""
+
 
 class Gate:
     """How often each source was turned away of late."""
@@ -55,6 +62,7 @@ class Gate:
         *,
         burst: int = BURST,
         per_minute: float = PER_MINUTE,
+        count: Count = lambda source, burst, rate: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with nobody turned away.
@@ -62,10 +70,12 @@ class Gate:
         Args:
             burst: refusals that a source may have at once.
             per_minute: refusals that are forgiven each minute.
+            count: counts for all processes.
             clock: the time in seconds.
         """
         self._burst = burst
         self._rate = per_minute / 60
+        self._count = count
         self._clock = clock
         # Guards what follows.
         self._lock = threading.Lock()
@@ -79,11 +89,12 @@ class Gate:
 
     def refuse(self, source: str) -> bool:
         """Note that a source was turned away; whether that has just shut the gate."""
+        together = 0.0 if self.is_shut(source) else self._count(source, self._burst, self._rate)
         with self._lock:
             now = self._clock()
             before = self._level(source, now)
             # One more than shut does not lengthen it.
-            level = min(before + 1, self._burst + 1.0)
+            level = min(max(before + 1, together), self._burst + 1.0)
             self._refused[source] = level, now
             self._refused.move_to_end(source)
             while len(self._refused) > SOURCES:

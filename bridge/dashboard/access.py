@@ -3,7 +3,7 @@
 A session is nothing but its cookie: the moment it ends, a random name, and a signature.  So every
 process that has the same environment knows it, and none has to remember it.
 
-Pure, but for random names: the time is an argument.
+Pure, but for random names and what processes count together: the time is an argument.
 
 Rules of this module:
 
@@ -22,8 +22,9 @@ import re
 import secrets
 import threading
 from collections import OrderedDict, deque
+from typing import Protocol
 
-__all__ = ["Attempts", "Gate"]
+__all__ = ["Attempts", "Gate", "Together"]
 
 # Seconds that a session lasts: a working day.
 LASTS = 12 * 3600
@@ -91,32 +92,74 @@ class Gate:
         return hmac.new(self._key, f"{what}\0{text}".encode(), "sha256").hexdigest()
 
 
-class Attempts:
-    """Counts wrong passwords; any thread may call any method."""
+class Together(Protocol):
+    """Counts tries for all processes."""
 
-    def __init__(self) -> None:
-        # Guards the two below: when there was a wrong one, in seconds, oldest first.
+    def take(self, source: str, from_one: int, from_all: int, window: float) -> float:
+        """Take a try; 0, or the seconds until there is one."""
+
+    def give_back(self, source: str) -> None:
+        """Give back the last try."""
+
+
+class Attempts:
+    """Counts tries of the password; any thread may call any method.
+
+    A try counts before the password is looked at, so that many at once are not more than many one
+    after another; the right password gives its own back.
+    """
+
+    def __init__(self, together: Together | None = None) -> None:
+        """Begin with none.
+
+        Args:
+            together: counts for all processes, if they can; it may block for a second.
+        """
+        self._together = together
+        # Guards the two below: when there was a try, in seconds, oldest first.
         self._lock = threading.Lock()
         self._all: deque[float] = deque(maxlen=FROM_ALL)
         self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait(self, address: str, now: float) -> float:
-        """Tell for how many seconds no password from this address is looked at; 0 if it is."""
+    def take(self, address: str, now: float) -> float:
+        """Take a try for an address.
+
+        Returns:
+            0; or the seconds until it has another, and this one must not be looked at.
+        """
+        wait = self._take(address, now)
+        if wait > 0 or self._together is None:
+            return wait
+        wait = self._together.take(address, FROM_ONE, FROM_ALL, WINDOW)
+        if wait > 0:
+            self._give_back(address)
+        return wait
+
+    def give_back(self, address: str) -> None:
+        """Count the last try no longer: the password was right."""
+        self._give_back(address)
+        if self._together is not None:
+            self._together.give_back(address)
+
+    def _take(self, address: str, now: float) -> float:
         with self._lock:
-            mine = self._by_address.get(address, deque())
+            mine = self._by_address.setdefault(address, deque(maxlen=FROM_ONE))
+            self._by_address.move_to_end(address)
+            while len(self._by_address) > ADDRESSES:
+                self._by_address.popitem(last=False)
             waits = [
                 times[0] + WINDOW - now
                 for times, limit in ((mine, FROM_ONE), (self._all, FROM_ALL))
                 if len(times) == limit
             ]
-        return max(0.0, *waits) if waits else 0.0
+            wait = max(0.0, *waits) if waits else 0.0
+            if wait <= 0:
+                mine.append(now)
+                self._all.append(now)
+            return wait
 
-    def note(self, address: str, now: float) -> None:
-        """Count a wrong password."""
+    def _give_back(self, address: str) -> None:
         with self._lock:
-            self._all.append(now)
-            times = self._by_address.setdefault(address, deque(maxlen=FROM_ONE))
-            times.append(now)
-            self._by_address.move_to_end(address)
-            while len(self._by_address) > ADDRESSES:
-                self._by_address.popitem(last=False)
+            for times in (self._by_address.get(address), self._all):
+                if times:
+                    times.pop()

@@ -22,7 +22,7 @@ from flask import g, redirect, request, url_for
 from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
-from bridge.dashboard.access import LASTS, Attempts, Gate
+from bridge.dashboard.access import LASTS, Attempts, Gate, Together
 
 __all__ = ["ROOT", "Guard"]
 
@@ -63,6 +63,7 @@ class Guard:
         gate: Gate,
         public_url: str | None,
         *,
+        together: Together | None = None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,12 +72,13 @@ class Guard:
         Args:
             gate: knows the password.
             public_url: ``PUBLIC_URL``.
+            together: counts wrong passwords for all processes, if they can.
             clock: Unix seconds.
             steady: seconds, for counting wrong passwords.
         """
         self._gate = gate
         self._public = urlsplit(public_url or "")
-        self._attempts = Attempts()
+        self._attempts = Attempts(together)
         self._clock = clock
         self._steady = steady
 
@@ -132,14 +134,14 @@ class Guard:
 
     def try_password(self, password: str) -> str | float:
         """Get a new session's cookie for the password; else the seconds to wait before another."""
-        address, now = self._address(), self._steady()
-        wait = self._attempts.wait(address, now)
+        address = self._address()
+        wait = self._attempts.take(address, self._steady())
         if wait > 0:
             return wait
         if self._gate.admits(password):
+            self._attempts.give_back(address)
             logger.info("someone signed in to the dashboard")
             return self._gate.begin(self._clock())
-        self._attempts.note(address, now)
         logger.warning("refused a password of the dashboard")
         return 0.0
 

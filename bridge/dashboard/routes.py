@@ -38,7 +38,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bridge import ranges
 from bridge.callcontrol import CallControl
 from bridge.dashboard import health, search
-from bridge.dashboard.access import Gate
+from bridge.dashboard.access import Gate, Together
 from bridge.dashboard.actions import NOTICES, Actions, Calls, Outcome
 from bridge.dashboard.guard import ROOT, Guard, is_ours
 from bridge.dashboard.troubles import troubles
@@ -77,6 +77,7 @@ class Dashboard:
         control: reaches calls that nobody holds any more.
         metrics: the numbers of now.
         storage: has the recordings, if any are made.
+        together: counts wrong passwords for all processes, if they can.
     """
 
     settings: Settings
@@ -85,6 +86,7 @@ class Dashboard:
     control: CallControl
     metrics: Metrics
     storage: Storage | None = None
+    together: Together | None = None
 
 
 def make_blueprint(parts: Dashboard) -> Blueprint | None:
@@ -96,7 +98,7 @@ def make_blueprint(parts: Dashboard) -> Blueprint | None:
         settings.dashboard_password.get_secret_value(), settings.telnyx_api_key.get_secret_value()
     )
     troubles.watch()
-    guard = Guard(gate, settings.public_url)
+    guard = Guard(gate, settings.public_url, together=parts.together)
     pages = Blueprint(
         "dashboard",
         __name__,

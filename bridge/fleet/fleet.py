@@ -30,6 +30,7 @@ from bridge.errors import EventError
 from bridge.events import Event, parse_event
 from bridge.fleet.chronicle import Chronicle
 from bridge.fleet.estates import number
+from bridge.fleet.limits import Limits
 from bridge.fleet.local import Local, write_event
 from bridge.fleet.membership import Member, Membership
 from bridge.fleet.passage import HANDED, Passage, Serve, pass_on
@@ -64,6 +65,7 @@ class Fleet:
         process: its name, which no other has or had.
         registry: what all processes share.
         chronicle: an observer that keeps each call's history where the others can read it.
+        limits: what all processes count together.
     """
 
     def __init__(self, settings: Settings, *, room: Callable[[], int]) -> None:
@@ -91,6 +93,7 @@ class Fleet:
             joined=self._join,
         )
         self.chronicle = Chronicle(self.registry.write)
+        self.limits = Limits(self._store)
         self._local: Local | None = None
         self._passage: Passage | None = None
         self._submit: Callable[[str, Callable[[], object]], bool] = lambda key, job: False

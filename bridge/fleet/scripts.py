@@ -22,6 +22,8 @@ Keys, behind the prefix::
     tokens:<id>       set: the digests of a leg's tokens
     processes         sorted set: process -> its last beat (ms)
     max               hash: process -> calls it takes; 0 while it is stopping
+    refused:<source>  hash: level (refusals not forgiven yet), at (ms)
+    tries:<source>    list: when a password was tried (ms), oldest first; "tries": by anybody
     queue             list: calls that wait for room
     to:<process>      the channel a process listens to
 """
@@ -361,6 +363,41 @@ redis.call('DEL', mail)
 return found
 """
 
+# Counts a refusal -> how many of this source are not forgiven yet.
+_REFUSE = """
+local key, burst, rate = P .. 'refused:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local was, at = redis.call('HMGET', key, 'level', 'at'), now()
+local forgiven = (at - (was[2] or at)) * rate / 1000
+local level = math.min(math.max(0, (was[1] or 0) - forgiven) + 1, burst + 1)
+redis.call('HSET', key, 'level', tostring(level), 'at', at)
+redis.call('PEXPIRE', key, math.ceil(level / rate * 1000))
+return tostring(level)
+"""
+
+# Takes a try -> 0, or the milliseconds until there is one.
+_TRY = """
+local window, at, wait = tonumber(ARGV[4]), now(), 0
+local limits = {[P .. 'tries:' .. ARGV[1]] = ARGV[2], [P .. 'tries'] = ARGV[3]}
+for key, limit in pairs(limits) do
+  local oldest = redis.call('LINDEX', key, -limit)
+  if oldest then wait = math.max(wait, oldest + window - at) end
+end
+if wait > 0 then return wait end
+for key, limit in pairs(limits) do
+  redis.call('RPUSH', key, at)
+  redis.call('LTRIM', key, -limit, -1)
+  redis.call('PEXPIRE', key, window)
+end
+return 0
+"""
+
+# Gives the last try back.
+_UNTRY = """
+redis.call('RPOP', P .. 'tries:' .. ARGV[1])
+redis.call('RPOP', P .. 'tries')
+return 1
+"""
+
 SCRIPTS = {
     name: _COMMON + body
     for name, body in {
@@ -383,6 +420,9 @@ SCRIPTS = {
         "tell": _TELL,
         "place": _PLACE,
         "mail": _MAIL,
+        "refuse": _REFUSE,
+        "try": _TRY,
+        "untry": _UNTRY,
     }.items()
 }
 """The scripts by name."""

@@ -166,10 +166,17 @@ def test_wrong_passwords_count_only_for_a_while() -> None:
     """From everywhere together too, so that a made-up address helps little."""
     attempts = Attempts()
     for n in range(access.FROM_ALL):
-        assert attempts.wait(f"a{n}", now=100.0 + n / 10) == 0
-        attempts.note(f"a{n}", now=100.0 + n / 10)
-    assert attempts.wait("new", now=110.0) == pytest.approx(50.0)
-    assert attempts.wait("new", now=100.0 + access.WINDOW) == 0
+        assert attempts.take(f"a{n}", now=100.0 + n / 10) == 0
+    assert attempts.take("new", now=110.0) == pytest.approx(50.0)
+    assert attempts.take("new", now=100.0 + access.WINDOW) == 0
+
+
+def test_the_right_password_is_no_wrong_one() -> None:
+    """Who signs in again and again is not kept out."""
+    attempts = Attempts()
+    for _ in range(2 * access.FROM_ALL):
+        assert attempts.take("a", now=100.0) == 0
+        attempts.give_back("a")
 
 
 def test_a_session_ends() -> None:
