@@ -37,8 +37,9 @@ BATCH = 8
 # reconnect for one, has not been heard as soon as it was sent.
 ENGINE_SPEED = 2.0
 
-# A rest shorter than a message is sent when nothing followed for so long, in seconds.
-PATIENCE = 0.15
+# A rest shorter than a message is sent when nothing followed for so long, in seconds; for longer
+# where whoever pushes sends too, or the sender would wake up in the middle of every stream.
+PATIENCE, DIRECT_PATIENCE = 0.15, 1.0
 
 # Seconds without audio after which an engine that understands it is told that we are still here.
 KEEP_ALIVE_AFTER = 5.0
@@ -237,11 +238,17 @@ class Feed:
                     return messages
                 if deadline.expired:
                     raise TimeoutError
-                remaining = deadline.remaining()
-                limit = PATIENCE if self.position < self._uplink.ring.end else KEEP_ALIVE_AFTER
+                before, remaining = self.position, deadline.remaining()
+                limit = self._patience()
                 self._sender_waits = True
-                waited = not changed.wait(limit if remaining is None else min(limit, remaining))
+                called = changed.wait(limit if remaining is None else min(limit, remaining))
                 self._sender_waits = False
+                waited = not called and self.position == before
+
+    def _patience(self) -> float:
+        if self.position >= self._uplink.ring.end:
+            return KEEP_ALIVE_AFTER
+        return PATIENCE if self.direct is None else DIRECT_PATIENCE
 
     def close(self, *, drop: bool = False) -> None:
         """Take nothing any more; wakes the sender."""
