@@ -117,7 +117,8 @@ class TurnTaking:
                 with both, the line's echo is learnt, and is no barge-in.
 
         Returns:
-            Whether it may have changed anything: no silence on a silent line.
+            Whether there is something to :meth:`poll`, or a new ``deadline`` that may be earlier:
+            not while a voice, or a silence, just goes on.
         """
         first = self._quiet_from is None
         if first:
@@ -142,7 +143,7 @@ class TurnTaking:
         if probability >= settings.speech_level and self._watch.triggered:
             self._raise_alarm(now, voice.run_from)
             self._judge(now)
-        return True
+        return first or was != voice.speaking or bool(self._decisions)
 
     def transcript(self, transcript: Transcript, now: float) -> None:
         """Take in what the recogniser says, interim or final."""
