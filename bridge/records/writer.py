@@ -26,7 +26,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,9 @@ LIMIT = 20_000
 
 # Entries written in one transaction: what costs is the transaction.
 TOGETHER = 50
+
+# Seconds between two rounds of writing, in which entries gather.
+REST = 0.1
 
 # Seconds between two rounds of tidying up (retention).
 TIDY_EVERY = 3600.0
@@ -383,6 +386,7 @@ class RecordWriter(CallObserver):
                 with self._changed:
                     self._writing = False
                     self._changed.notify_all()
+            self._group.stopping.wait(REST)
 
     def _await_work(self, failures: int) -> bool:
         """Wait until there is something to do; False at the end."""
@@ -417,7 +421,7 @@ class RecordWriter(CallObserver):
         if len(some) > 1:
             try:
                 with self._store.together():
-                    for entry in some:
+                    for entry in _last_said(some):
                         self._save(entry)
             except Exception as error:
                 if isinstance(error, RecordsError) and not error.lasting:
@@ -487,6 +491,14 @@ class RecordWriter(CallObserver):
             return
         self._remove(entries)
         self._aside = True
+
+
+def _last_said(entries: list[Entry]) -> Iterator[Entry]:
+    """Leave out of entries how a remark was while it grew, if it has grown on among them."""
+    last = {entry.fields["id"]: entry for entry in entries if entry.kind == "remark"}
+    for entry in entries:
+        if entry.kind != "remark" or "until" in entry.fields or last[entry.fields["id"]] is entry:
+            yield entry
 
 
 def _pause(failures: int) -> float:
