@@ -123,6 +123,15 @@ def test_the_lines_of_a_stream() -> None:
     ) == ("AB", Finished((), "stop"))
 
 
+def test_a_server_that_gives_no_reason_has_answered_all_the_same() -> None:
+    """It says that it is done; the answer is not asked for, and spoken, a second time."""
+    assert lines(
+        'data: {"choices": [{"delta": {"content": "A"}}]}',
+        'data: {"choices": null}',
+        "data: [DONE]",
+    ) == ("A", Finished((), ""))
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
@@ -131,6 +140,10 @@ def test_the_lines_of_a_stream() -> None:
         ("data: []", "an event that makes no sense"),
         ('data: {"error": {"message": "secret"}}', "an error within the stream"),
         ('data: {"choices": [{"delta": {"content": "A"}}]}', "the stream ended early"),
+        (": keep-alive", "the stream ended early"),
+        ("", "the stream ended early"),
+        ("<html>", "what came is no event stream; is the API's address right?"),
+        ('{"choices": []}', "what came is no event stream; is the API's address right?"),
     ],
 )
 def test_what_makes_no_sense_is_a_failure(line: str, what: str) -> None:

@@ -53,6 +53,9 @@ class Failed:
 
 Part = str | Finished | Failed
 
+# What a line of an event stream may begin with, beside "data:".
+FIELDS = (":", "event:", "id:", "retry:")
+
 
 class _FunctionPiece(msgspec.Struct):
     name: str | None = None
@@ -78,7 +81,7 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     """One event of a stream, as far as it is read (Telnyx: chat-completion reference)."""
 
-    choices: list[_Choice] = msgspec.field(default_factory=list)
+    choices: list[_Choice] | None = None
     error: object = None
 
 
@@ -93,14 +96,18 @@ class AnswerStream:
         """Begin an answer."""
         self._calls: dict[int, dict[str, str]] = {}
         self._reason = ""
+        self._foreign = False
+        self._done = False
         self.failed: Failed | None = None
 
     def feed(self, line: str) -> str:
         """Take a line and get the words in it; comments and empty lines have none."""
         if not line.startswith("data:"):
+            self._foreign |= bool(line.strip()) and not line.startswith(FIELDS)
             return ""
         data = line[5:].strip()
         if not data or data == "[DONE]":
+            self._done |= bool(data)
             return ""
         try:
             chunk = msgspec.json.decode(data, type=_Chunk)
@@ -110,7 +117,7 @@ class AnswerStream:
         if chunk.error is not None:
             self.failed = Failed("an error within the stream")
         text = ""
-        for choice in chunk.choices[:1]:
+        for choice in (chunk.choices or ())[:1]:
             for piece in choice.delta.tool_calls or ():
                 self._collect(piece)
             self._reason = choice.finish_reason or self._reason
@@ -122,8 +129,11 @@ class AnswerStream:
         """Get what the answer came to."""
         if self.failed is not None:
             return self.failed
-        if not self._reason:
-            return Failed("the stream ended early")
+        # Some servers give no reason, but say that they are done.
+        if not self._reason and not self._done:
+            # A page, or an answer in one piece: that is no API, or one that can't stream.
+            foreign = "what came is no event stream; is the API's address right?"
+            return Failed(foreign if self._foreign else "the stream ended early")
         made = (
             ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"])
             for index, call in sorted(self._calls.items())
