@@ -29,8 +29,9 @@ _SHORTEST = 0.09
 # Two windows: long enough to be no plosive, short enough to be recognised before the endpoint.
 _PAUSE = 0.06
 # Seconds after which speech that goes on is reported at its pauses only: recognising a long stretch
-# takes so long that the final behind it would be late.
-_GROWN = 3.0
+# takes so long that the final behind it would be late.  With less, somebody who reads a sentence in
+# one breath would bring no new word for three seconds, which is how clients tell noise from speech.
+_GROWN = 6.0
 
 
 @dataclass(frozen=True)
