@@ -6,7 +6,7 @@ reads its other variables (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_SERVICE_NAME``
 Spans hold lengths and counts, never numbers of callers nor what was said.
 
 Threads: observers' methods on whichever thread it happened; the SDK's own thread sends, and is
-started by the first call.
+started by the first call.  ``traces`` sends the last spans when the process stops.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bridge.observer import CallObserver, CallSummary, Recording, TurnLatency
+from telnyx_media.sync.threads import ThreadGroup
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -30,8 +31,9 @@ __all__ = ["Tracer", "make_tracer"]
 
 logger = logging.getLogger(__name__)
 
-# Milliseconds that the end may wait for spans to be sent.
-FLUSH_MS = 3000
+# Seconds that the end may wait for spans to be sent, and then for the SDK to see that it is over.
+FLUSH = 2.0
+BREAK_OFF = 1.0
 
 
 def make_tracer(endpoint: str | None) -> Tracer | None:
@@ -64,6 +66,7 @@ class Tracer(CallObserver):
         *,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
+        flush: float = FLUSH,
     ) -> None:
         """Prepare; nothing is started before the first call.
 
@@ -71,13 +74,17 @@ class Tracer(CallObserver):
             make_exporter: makes what sends the spans.
             clock: the time of day, Unix seconds.
             steady: the clock of the turns' times, in seconds.
+            flush: seconds that the end may wait for spans to be sent.
         """
         self._make_exporter = make_exporter
         self._clock = clock
         self._steady = steady
+        self._flush = flush
+        self._threads = ThreadGroup("bridge")
         # Guards what follows.
         self._lock = threading.Lock()
         self._provider: Any = None
+        self._exporter: Any = None
         self._spans: dict[str, Any] = {}
         self._closed = False
 
@@ -189,7 +196,8 @@ class Tracer(CallObserver):
                 if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
                     resource = resource.merge(Resource({SERVICE_NAME: "telnyx-bridge"}))
                 self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-                self._provider.add_span_processor(BatchSpanProcessor(self._make_exporter()))
+                self._exporter = self._make_exporter()
+                self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
             return self._provider.get_tracer("bridge")
 
     def _span(
@@ -232,13 +240,19 @@ class Tracer(CallObserver):
         return int(seconds * 1e9)
 
     def close(self) -> None:
-        """Send what waits, and end the SDK's thread; may be called twice."""
+        """Send what waits, as long as ``flush``, and end the SDK's thread; may be called twice."""
         with self._lock:
             self._closed = True
             provider, self._provider = self._provider, None
             spans, self._spans = list(self._spans.values()), {}
         for span in spans:
             span.end(self._ns(self._clock()))
-        if provider is not None:
-            provider.force_flush(FLUSH_MS)
-            provider.shutdown()
+        if provider is None:
+            return
+        # The SDK tries a collector that is away for ten seconds, whatever limit it is given here.
+        thread = self._threads.spawn("traces", provider.shutdown)
+        thread.join(self._flush)
+        if thread.is_alive():
+            logger.warning("did not send the last spans: the collector does not take them")
+            self._exporter.shutdown()
+        self._threads.join(BREAK_OFF)

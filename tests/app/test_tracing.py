@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 pytest.importorskip("opentelemetry.sdk")
 
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
@@ -122,3 +124,20 @@ def test_a_real_call_reaches_the_collector() -> None:
             names += [span.name for scope in resource.scope_spans for span in scope.spans]
     assert names.count("call") == 1
     assert {"reply", "synthesis"} <= set(names)
+
+
+def test_a_collector_that_is_away_does_not_keep_the_process_from_ending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The end waits as long as it says, not for all the tries of the SDK."""
+
+    def make_exporter() -> OTLPSpanExporter:
+        return OTLPSpanExporter(endpoint="http://127.0.0.1:9/v1/traces")
+
+    tracer = Tracer(make_exporter, flush=0.2)
+    tracer.on_begin(INFO)
+    tracer.on_end(INFO, CallSummary("agent"))
+    began = time.monotonic()
+    tracer.close()
+    assert time.monotonic() - began < PATIENCE
+    assert "did not send the last spans" in caplog.text
