@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 # (two at most), or hang them up, join their threads and let kept-alive connections linger.  So 25 s
 # of draining stay below the 30 s that hosts leave a process.
 CLOSING_SECONDS = 4
+
+# Seconds after which a thread that computes gives way to one that wants Python's lock.  With the
+# usual 5 ms an agent that computes holds up every read and every send of all calls for so long.
+GIVE_WAY_AFTER = 0.0005
 
 # New objects after which the young ones are looked through for garbage, in a millisecond or two.
 GARBAGE_AFTER = 20_000
@@ -172,6 +177,7 @@ def post_worker_init(worker: Worker) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER, 10, 10)
+    sys.setswitchinterval(GIVE_WAY_AFTER)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
