@@ -16,7 +16,7 @@ from benchmarks.report import Column, Page, Panel, versions
 
 # Calls at once, by server; what is held is known to a step.
 LEVELS = {
-    "bridge": (1, 50, 100, 125, 150, 175, 200, 225, 250, 300),
+    "bridge": (1, 50, 75, 100, 125, 150, 175, 200, 225, 250, 300),
     "pipecat": (1, 5, 10, 15, 20),
 }
 QUICK = {"bridge": (1, 10), "pipecat": (1, 5)}

@@ -21,7 +21,7 @@ from benchmarks.report import Page, versions
 
 REPEAT = 1
 PROCESSES = (1, 2, 4)
-LEVELS = (1, 50, 100, 140, 180, 220)
+LEVELS = (1, 25, 50, 75, 100, 125, 150)
 
 
 @contextlib.contextmanager
