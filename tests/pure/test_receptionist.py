@@ -83,7 +83,9 @@ def test_a_call_from_greeting_to_goodbye() -> None:
 
 def test_a_caller_who_breaks_in_on_the_greeting() -> None:
     """What was said over the greeting is taken in like any other turn."""
-    line = WrittenLine(">Thank you|a table for two tomorrow at half past nine, name is Smith", "Yes")
+    line = WrittenLine(
+        ">Thank you|a table for two tomorrow at half past nine, name is Smith", "Yes"
+    )
     call = call_on(line)
     with pytest.raises(CallEnded):
         answer(call)
