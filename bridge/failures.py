@@ -4,8 +4,8 @@ An exception that leaves an agent, an observer or a frame of a call may quote wh
 ``KeyError`` has the caller's word in it.  So a log line of ours names its type and the lines it
 came through, and never its message, its values or its source lines.
 
-Errors of our own, raised by our own code, are quoted: they say what to change, and no message of
-theirs holds what was said.
+Errors about the agent's own code or settings, raised by our code, are quoted: they say what to
+change, in our words.  Those that repeat Telnyx's are not, since it may repeat what it was sent.
 
 Pure.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from os import sep
 from pathlib import Path
 
-from bridge.errors import BridgeError
+from bridge.errors import AgentError, AudioUnreadable, SettingsError
 from telnyx_media import errors
 
 __all__ = ["where"]
@@ -24,9 +24,9 @@ __all__ = ["where"]
 FRAMES = 4
 
 
-# Where our own code is, and the modules that our errors are from.
+# Where our own code is, and the errors of ours that are quoted.
 OURS = tuple(f"{Path(path).parent}{sep}" for path in (__file__, str(errors.__file__)))
-MODULES = (BridgeError.__module__, errors.__name__)
+QUOTED = (AgentError, AudioUnreadable, SettingsError, errors.ConfigurationError)
 
 
 def where(error: BaseException) -> str:
@@ -39,6 +39,6 @@ def where(error: BaseException) -> str:
         lines.append(f"{file}:{trace.tb_lineno} in {code.co_name}")
         trace = trace.tb_next
     name = type(error).__name__
-    if type(error).__module__ in MODULES and file.startswith(OURS):
+    if isinstance(error, QUOTED) and file.startswith(OURS):
         name = f"{name} ({error})"
     return f"{name} at {' < '.join(reversed(lines[-FRAMES:]))}" if lines else name

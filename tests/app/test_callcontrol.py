@@ -14,6 +14,7 @@ import requests
 
 from bridge.callcontrol import CallControl, is_call_ended
 from bridge.errors import CommandError, SettingsError
+from bridge.failures import where
 from bridge.settings import Settings
 from telnyx_media.sync.threads import ThreadGroup
 from tests.loopback import PATIENCE, wait_until
@@ -547,3 +548,13 @@ def test_it_is_made_from_settings(http: ScriptedHttp) -> None:
     assert http.requests[0].headers["authorization"] == f"Bearer {KEY}"
     with pytest.raises(SettingsError, match="TELNYX_API_KEY"):
         CallControl.from_settings(Settings.from_environ({}))
+
+
+def test_what_telnyx_says_is_in_no_log_line(http: ScriptedHttp, control: CallControl) -> None:
+    """It may repeat what it was sent: a number, keys, the text that was to be spoken."""
+    http.answers.append(refusal(422, "90020", "Invalid", "digits 4711 are not keys"))
+    with pytest.raises(CommandError) as caught:
+        control.send_dtmf(LEG, "4711")
+    assert "4711" in str(caught.value)
+    assert where(caught.value).startswith("CommandError at ")
+    assert "4711" not in where(caught.value)
